@@ -1,0 +1,55 @@
+"""The layout of one live model: its stacks, and the place and component of any module in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import nn
+
+from lr_grid.blocks import Block
+
+Rule = tuple[str, str]
+"""(regular expression, searched in a module's dotted path; the component)"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Stacks and component rules of one live model."""
+
+    family: str
+    stacks: dict[str, int]
+    """Stack name -> number of blocks, in the model's order."""
+    blocks: dict[str, Block]
+    """Dotted path of a block (or of a part of one, in a U-Net) -> (stack, position)."""
+    rules: Sequence[Rule]
+    """Component rules for modules inside a stack; first match wins."""
+    outside_rules: Sequence[Rule]
+    """Component rules for modules outside every stack; first match wins."""
+
+    @cached_property
+    def _inside(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(re.compile(pattern), component) for pattern, component in self.rules]
+
+    @cached_property
+    def _outside(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(re.compile(pattern), component) for pattern, component in self.outside_rules]
+
+    def block_of(self, path: str) -> Block | None:
+        """The (stack, position) a dotted path lies in, None outside every stack."""
+        while path:
+            if path in self.blocks:
+                return self.blocks[path]
+            path = path.rpartition(".")[0]
+        return None
+
+    def component_of(self, path: str, module: nn.Module | None = None) -> str | None:
+        """The component of a module, None when no rule knows it. True norms are known by class, not by name."""
+        if module is not None and "Norm" in type(module).__name__:
+            return "norm"
+        for pattern, component in self._inside if self.block_of(path) else self._outside:
+            if pattern.search(path):
+                return component
+        return None

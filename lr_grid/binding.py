@@ -1,0 +1,137 @@
+"""Settings held against one network on one model: blocks resolved, and everything that matches nothing told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from lr_grid.blocks import Block, BlockValues, describe
+from lr_grid.errors import Problems, did_you_mean, listed
+from lr_grid.settings import GridSettings, ModuleRule
+from lr_grid.sites import Site, Sites
+from lr_grid.upstream import unmatched_rule
+from lr_grid.values import Rate
+from lr_grid.words import COMPONENTS, MAIN_PART
+
+
+@dataclass
+class BoundGrid:
+    """Settings that are known to mean something for this network."""
+
+    settings: GridSettings
+    sites: Sites
+    block_weight: dict[Block, float] = field(default_factory=dict)
+    block_weight_from: str = "block_lr_weight"
+    block_lr: dict[Block, Rate] = field(default_factory=dict)
+    trained_blocks: dict[str, set[int]] = field(default_factory=dict)
+    """Stack -> the blocks that train; a stack without an entry trains whole."""
+    upstream_rules: tuple[ModuleRule, ...] = ()
+    """network_reg_lrs of the wrapped module."""
+
+    def module_rule(self, site: Site) -> ModuleRule | None:
+        """The module_lr rule that wins at a site: by dotted path or LoRA name, first match."""
+        rules = self.settings.module_lr
+        return next((r for r in rules if r.pattern.search(site.path) or r.pattern.search(site.name)), None)
+
+    def upstream_rule(self, site: Site) -> ModuleRule | None:
+        """The network_reg_lrs rule that wins at a site: by LoRA name, first match."""
+        return next((r for r in self.upstream_rules if r.pattern.search(site.name)), None)
+
+
+def bind_settings(
+    settings: GridSettings,
+    sites: Sites,
+    problems: Problems,
+    upstream_rules: tuple[ModuleRule, ...] = (),
+    upstream_weights: list[float] | None = None,
+    upstream_indices: Iterable[str] = (),
+) -> BoundGrid:
+    """Holds settings against the sites of a network, and notes every setting that matches nothing.
+
+    Args:
+        upstream_rules: the wrapped module's network_reg_lrs.
+        upstream_weights: its down/mid/up_lr_weight as one factor a block, in kohya's numbering.
+        upstream_indices: ``train_*_block_indices`` keys it takes itself (checked here, obeyed there).
+    """
+    layout, model = sites.layout, sites.layout.family
+    grid = BoundGrid(settings, sites, upstream_rules=upstream_rules)
+    main = [site for site in sites.all if site.part == MAIN_PART]
+    occupied = {(site.stack, site.block) for site in main}
+
+    grid.block_weight = _bind_blocks("block_lr_weight", settings.block_lr_weight, sites, occupied, problems)
+    grid.block_lr = _bind_blocks("block_lr", settings.block_lr, sites, occupied, problems)
+    if upstream_weights is not None:
+        if settings.block_lr_weight is not None:
+            problems.add("block_lr_weight and down/mid/up_lr_weight both weigh the blocks: keep one of the two")
+        stack = next(iter(layout.stacks), "unet")
+        grid.block_weight = {(stack, i): weight for i, weight in enumerate(upstream_weights)}
+        grid.block_weight_from = "down/mid/up_lr_weight"
+
+    for stack, indices in settings.train_block_indices.items():
+        key = f"train_{stack}_block_indices" if stack else "train_block_indices"
+        name = stack or (next(iter(layout.stacks)) if len(layout.stacks) == 1 else None)
+        if name not in layout.stacks:
+            asked = f"there is no stack {stack!r}{did_you_mean(stack, layout.stacks)}" if stack else "which stack is not said"
+            forms = " or ".join(f"train_{s}_block_indices" for s in layout.stacks)
+            problems.add(f"{key}: {asked}; {model} has {describe(layout.stacks)}" + (f": use {forms}" if forms else ""))
+            continue
+        chosen, bad = indices.resolve(layout.stacks[name])
+        for problem in bad:
+            problems.add(f"{key}: {problem}; {model} has {describe(layout.stacks)}")
+        if key not in upstream_indices:
+            grid.trained_blocks[name] = chosen
+
+    _check_components(settings, main, model, problems)
+    _check_rules("module_lr", settings.module_lr, grid.module_rule, sites.all, problems)
+    _check_rules("network_reg_lrs", upstream_rules, grid.upstream_rule, sites.all, problems)
+    return grid
+
+
+def _bind_blocks(key: str, values: BlockValues | None, sites: Sites, occupied: set, problems: Problems) -> dict:
+    if values is None:
+        return {}
+    resolved, origin, bad = values.resolve(sites.layout.stacks, sites.layout.family)
+    for problem in bad:
+        problems.add(f"{key}: {problem}")
+    hit = {entry for block, entry in origin.items() if block in occupied}
+    for entry in dict.fromkeys(origin.values()):
+        if entry not in hit:
+            there = ", ".join(
+                f"{stack} {listed((str(b) for s, b in sorted(occupied, key=str) if s == stack), 40)}" for stack in sites.layout.stacks
+            )
+            problems.add(f"{key}: {entry.text!r} matches no module; modules stand in {there}")
+    return resolved
+
+
+def _check_components(settings: GridSettings, main: list[Site], model: str, problems: Problems) -> None:
+    there = Counter(site.component for site in main)
+    what = ", ".join(f"{c} ({there[c]} modules)" for c in COMPONENTS if there[c]) or "no module of the U-Net or DiT"
+    asked = {f"{c}_lr": c for c in COMPONENTS if f"{c}_lr" in settings.given}
+    asked |= {f"loraplus_{c}_lr_ratio": c for c in COMPONENTS if c in settings.loraplus}
+    for key, component in asked.items():
+        if not there[component]:
+            problems.add(f"{key}: this network has no {component} module in {model}; it has {what}")
+    for component in sorted(settings.train_components or ()):
+        if not there[component]:
+            problems.add(f"train_components: this network has no {component} module in {model}; it has {what}")
+
+
+def _check_rules(
+    key: str,
+    rules: tuple[ModuleRule, ...],
+    winner: Callable[[Site], ModuleRule | None],
+    sites: tuple[Site, ...],
+    problems: Problems,
+) -> None:
+    """Notes rules that win nowhere: no match at all, or every match taken by an earlier rule."""
+    if not rules:
+        return
+    won = {id(rule) for rule in map(winner, sites) if rule is not None}
+    for rule in rules:
+        if id(rule) in won:
+            continue
+        if any(rule.pattern.search(site.name) or rule.pattern.search(site.path) for site in sites):
+            problems.add(f"{key}: the regex {rule.pattern.pattern!r} wins nowhere: earlier rules take all its modules")
+        else:
+            problems.add(f"{key}: {unmatched_rule(rule, [site.path for site in sites])}")

@@ -1,0 +1,50 @@
+"""What lr-grid says when the input is wrong: every problem at once, each with its offender and a way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GridError(ValueError):
+    """Settings that cannot be obeyed. ``str(error)`` is the whole message, one numbered line a problem."""
+
+    def __init__(self, problems: Iterable[str]):
+        self.problems = list(problems)
+        if len(self.problems) == 1:
+            text = self.problems[0]
+        else:
+            lines = [f"  {i}. {p}" for i, p in enumerate(self.problems, 1)]
+            text = "\n".join([f"{len(self.problems)} problems in the settings:", *lines])
+        super().__init__(text)
+
+
+class Problems:
+    """Collects problems, so that all of them are told together."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Notes one problem; the same text twice is noted once."""
+        if text not in self.found:
+            self.found.append(text)
+
+    def raise_if_any(self) -> None:
+        """Raises GridError when at least one problem was noted."""
+        if self.found:
+            raise GridError(self.found)
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """`` Did you mean x?`` with a leading space, or an empty string when nothing is near."""
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """``a, b, c``; long lists are cut and say how many there are."""
+    names = list(names)
+    if len(names) <= most:
+        return ", ".join(names) or "none"
+    return ", ".join(names[:most]) + f", ... ({len(names)} in all)"

@@ -1,0 +1,236 @@
+"""The grid on a live network: what the trainer calls between making the network and the last step."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from lr_grid.binding import BoundGrid
+from lr_grid.errors import GridError
+from lr_grid.groups import build_groups, side_of
+from lr_grid.guards import check_optimizer
+from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs, make_plan
+from lr_grid.report import announce
+from lr_grid.upstream import drop_modules, network_modules
+from lr_grid.weights import trained_names
+from lr_grid.words import MAIN_PART
+
+
+@dataclass
+class GridState:
+    """What the swapped network remembers of its grid."""
+
+    base: str
+    grid: BoundGrid
+    active: bool
+    """False: no grid argument was given, the optimizer groups are the wrapped module's."""
+    args: argparse.Namespace | None = None
+    """The trainer's arguments, once prepare_network has shown them."""
+    plan: Plan | None = None
+    trainable: list[nn.Parameter] = field(default_factory=list)
+    frozen: list[nn.Parameter] = field(default_factory=list)
+    dropped: dict[str, ModuleFacts] = field(default_factory=dict)
+    """Modules that LR 0 kept from being made: they stay rows of the plan."""
+
+
+def swap_class(network: nn.Module, state: GridState) -> None:
+    """Makes a network a grid network: its class becomes a subclass, the mixin first. isinstance checks keep holding."""
+    base = type(network)
+    members: dict[str, Any] = {}
+    if hasattr(base, "apply_max_norm_regularization"):
+        members["apply_max_norm_regularization"] = _apply_max_norm_regularization
+    network.__class__ = type(f"Grid{base.__name__}", (GridMixin, base), members)
+    network._grid_state = state  # type: ignore[assignment]
+
+
+def _no_type_error(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The trainer takes a TypeError of these methods for an old signature and calls them again with fewer arguments."""
+
+    @functools.wraps(method)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except TypeError as error:
+            raise RuntimeError(f"lr-grid: {error}") from error
+
+    return wrapped
+
+
+class GridMixin:
+    """Overrides of the network methods that the trainers call. ``super()`` is the wrapped module's network."""
+
+    _grid_state: GridState
+
+    @property
+    def grid_plan(self) -> Plan:
+        """The plan the optimizer groups were made from (after prepare_optimizer_params)."""
+        plan = self._grid_state.plan
+        if plan is None:
+            raise AttributeError("the plan exists once the optimizer's parameters are prepared")
+        return plan
+
+    def prepare_network(self, args: argparse.Namespace) -> None:
+        """Called by the trainer before apply_to: the only sight of its arguments."""
+        self._grid_state.args = args
+        parent = getattr(super(), "prepare_network", None)
+        if parent is not None:
+            parent(args)
+
+    def apply_to(self, text_encoder: Any, unet: Any, apply_text_encoder: bool = True, apply_unet: bool = True) -> Any:
+        """Leaves frozen modules out, then attaches the rest."""
+        state = self._grid_state
+        if state.active and state.args is not None:
+            parts = self._grid_parts(apply_text_encoder, apply_unet)
+            modules = network_modules(self, state.base)  # type: ignore[arg-type]
+            facts = {m.lora_name: _facts(m) for m in modules}
+            plan = make_plan(state.grid, facts, _trainer_lrs(state.args), parts)
+            check_optimizer(state.args, _lrs_of(plan.rows))
+            keep = trained_names(state.args)
+            frozen = {row.site.name for row in plan.rows if row.frozen} - keep
+            state.dropped = {name: facts[name] for name in frozen}
+            drop_modules(self, frozen)  # type: ignore[arg-type]
+        return super().apply_to(text_encoder, unet, apply_text_encoder, apply_unet)  # type: ignore[misc]
+
+    @_no_type_error
+    def prepare_optimizer_params(self, *args: Any, **kwargs: Any) -> Any:
+        """``(text_encoder_lr, unet_lr, default_lr)``: groups and their descriptions."""
+        state = self._grid_state
+        if not state.active:
+            return self._grid_watch(super().prepare_optimizer_params(*args, **kwargs), *args, **kwargs)  # type: ignore[misc]
+        return self._grid_groups(*args, **kwargs)
+
+    @_no_type_error
+    def prepare_optimizer_params_with_multiple_te_lrs(self, text_encoder_lr: Any, unet_lr: Any, default_lr: Any) -> Any:
+        """As prepare_optimizer_params, with a list of text encoder LRs, one per encoder."""
+        state = self._grid_state
+        if state.active:
+            return self._grid_groups(text_encoder_lr, unet_lr, default_lr)
+        parent = getattr(super(), "prepare_optimizer_params_with_multiple_te_lrs", None)
+        if parent is not None:
+            return self._grid_watch(parent(text_encoder_lr, unet_lr, default_lr), text_encoder_lr, unet_lr, default_lr)
+        # What the trainer itself does for a network without this method: the first of the list.
+        first = text_encoder_lr
+        if isinstance(text_encoder_lr, (list, tuple)):
+            first = text_encoder_lr[0] if text_encoder_lr else None
+            if len(set(text_encoder_lr)) > 1:
+                state.grid.settings.notices.append(
+                    f"{state.base} gives every text encoder the first LR ({first:g}); with any grid argument each has its own"
+                )
+        groups = super().prepare_optimizer_params(first, unet_lr, default_lr)  # type: ignore[misc]
+        return self._grid_watch(groups, first, unet_lr, default_lr)
+
+    def prepare_grad_etc(self, *args: Any, **kwargs: Any) -> Any:
+        """Upstream asks for gradients of everything; what no optimizer group holds is frozen again."""
+        result = super().prepare_grad_etc(*args, **kwargs)  # type: ignore[misc]
+        for parameter in self._grid_state.frozen:
+            parameter.requires_grad_(False)
+            parameter.grad = None
+        return result
+
+    def get_trainable_params(self) -> Iterable[nn.Parameter]:
+        """The optimizer's parameters: what gradient clipping measures."""
+        state = self._grid_state
+        return state.trainable if state.active else super().get_trainable_params()  # type: ignore[misc]
+
+    def _grid_parts(self, text_encoders: bool, unet: bool) -> list[str]:
+        """The parts the trainer trains."""
+        parts = dict.fromkeys(site.part for site in self._grid_state.grid.sites.all)
+        return [part for part in parts if (unet if part == MAIN_PART else text_encoders)]
+
+    def _grid_groups(self, text_encoder_lr: Any = None, unet_lr: Any = None, default_lr: Any = None, **_: Any) -> Any:
+        """The grid's own groups."""
+        state = self._grid_state
+        self.requires_grad_(True)  # type: ignore[attr-defined]
+        modules = {m.lora_name: m for m in network_modules(self, state.base)}  # type: ignore[arg-type]
+        parts = {site.part for site in state.grid.sites.all if site.name in modules or site.name in state.dropped}
+        facts = {**state.dropped, **{name: _facts(module) for name, module in modules.items()}}
+        state.plan = make_plan(state.grid, facts, _lrs(text_encoder_lr, unet_lr, default_lr), sorted(parts))
+        groups, descriptions = build_groups(state.plan, modules)
+        state.trainable = [parameter for group in groups for parameter in group["params"]]
+        held = {id(parameter) for parameter in state.trainable}
+        state.frozen = [p for p in self.parameters() if id(p) not in held]  # type: ignore[attr-defined]
+        for parameter in state.frozen:
+            parameter.requires_grad_(False)
+        if state.args is not None:
+            check_optimizer(state.args, [group["lr"] for group in groups])
+        announce(state.plan, state.base, groups, descriptions, state.args)
+        return groups, descriptions
+
+    def _grid_watch(self, result: Any, text_encoder_lr: Any = None, unet_lr: Any = None, default_lr: Any = None, **_: Any) -> Any:
+        """Without a grid argument: the wrapped module's groups, untouched, shown as they are."""
+        state = self._grid_state
+        groups, descriptions = result if isinstance(result, tuple) else (result, None)
+        # A group's params may be a one-time or a view object: it is read here and handed on as a list of the same order.
+        for group in groups:
+            group["params"] = list(group["params"])
+        state.plan = _plan_of_groups(self, state, groups, _lrs(text_encoder_lr, unet_lr, default_lr))
+        announce(state.plan, state.base, groups, descriptions, state.args)
+        return result
+
+
+def _apply_max_norm_regularization(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """--scale_weight_norms, leaving frozen weights as they are."""
+    kept = [(parameter, parameter.detach().clone()) for parameter in self._grid_state.frozen]
+    result = super(type(self), self).apply_max_norm_regularization(*args, **kwargs)
+    for parameter, value in kept:
+        parameter.data.copy_(value)
+    return result
+
+
+def _facts(module: nn.Module) -> ModuleFacts:
+    """Rank, alpha and sides of a network module (before apply_to it still holds the model's module: not looked at)."""
+    alpha = getattr(module, "alpha", None)
+    names = [name for name, _ in module.named_parameters() if not name.startswith("org_module")]
+    return ModuleFacts(
+        rank=getattr(module, "lora_dim", None),
+        alpha=None if alpha is None else float(alpha),
+        has_up=any(side_of(name) == "up" for name in names),
+    )
+
+
+def _trainer_lrs(args: argparse.Namespace) -> TrainerLrs:
+    return _lrs(
+        getattr(args, "text_encoder_lr", None), getattr(args, "unet_lr", None), getattr(args, "learning_rate", None)
+    )
+
+
+def _lrs(text_encoder_lr: Any, unet_lr: float | None, default_lr: float | None) -> TrainerLrs:
+    """The trainer's three LRs as it hands them over: each may be missing, text_encoder_lr may be a list."""
+    if unet_lr is None and default_lr is None:
+        raise GridError(["no learning rate: give --learning_rate or --unet_lr"])
+    if text_encoder_lr is None:
+        encoders: tuple[float, ...] = ()
+    elif isinstance(text_encoder_lr, (list, tuple)):
+        encoders = tuple(float(lr) for lr in text_encoder_lr)
+    else:
+        encoders = (float(text_encoder_lr),)
+    default = float(default_lr) if default_lr is not None else float(unet_lr or 0)
+    return TrainerLrs(default, None if unet_lr is None else float(unet_lr), encoders)
+
+
+def _lrs_of(rows: Iterable[Row]) -> list[float]:
+    return [lr for row in rows if not row.frozen for lr in (row.lr_down, row.lr_up)]
+
+
+def _plan_of_groups(network: Any, state: GridState, groups: list[dict[str, Any]], lrs: TrainerLrs) -> Plan:
+    """The plan of groups that somebody else made: each module's LR is read off the group that holds its parameters."""
+    lr_by_id = {id(p): float(group.get("lr", lrs.default)) for group in groups for p in group["params"]}
+    sites = {site.name: site for site in state.grid.sites.all}
+    rows = []
+    for module in network_modules(network, state.base):
+        by_side: dict[str, float] = {}
+        for name, parameter in module.named_parameters():
+            by_side.setdefault(side_of(name), lr_by_id.get(id(parameter), 0.0))
+        down = by_side.get("down", by_side.get("up", 0.0))
+        up = by_side.get("up", down)
+        facts = _facts(module)
+        frozen = down == 0 and up == 0
+        rows.append(Row(sites[module.lora_name], facts.rank, facts.alpha, down, up, frozen, f"{state.base}'s own group"))
+    layout = state.grid.sites.layout
+    notices = (*state.grid.settings.notices, *state.grid.sites.notices)
+    return Plan(layout.family, dict(layout.stacks), tuple(rows), lrs.base, (("grid", "off"),), notices)

@@ -1,0 +1,75 @@
+"""Grid files: TOML or JSON with the keys of --network_args, and two JSON formats that others published."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import toml
+
+PUBLISHED_BLOCK = "per_layer_lr"
+ONETRAINER_BLOCK = "block_learning_rate_multiplier"
+
+
+@dataclass
+class GridFile:
+    """What a grid file says: settings in the vocabulary of --network_args."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, Any] = field(default_factory=dict)
+    """Settings of a published ``per_layer_lr`` block. They are read as they stand: a component the network does not
+    have is no error, because such blocks always list all of them."""
+    notices: list[str] = field(default_factory=list)
+
+
+def load_grid_file(name: str) -> GridFile:
+    """Reads a grid file by its suffix (.toml, .json).
+
+    Raises: ValueError with a message that names the file and, where there is one, the line.
+    """
+    path = Path(name).expanduser()
+    suffix = path.suffix.lower()
+    if suffix not in (".toml", ".json"):
+        raise ValueError(f"{name}: a grid file is a .toml or a .json file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"{name}: no such file (looked for {path.absolute()})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{name}: cannot be read: {error}") from None
+    try:
+        data = toml.loads(text) if suffix == ".toml" else json.loads(text)
+    except (ValueError, IndexError, TypeError) as error:  # the toml package raises IndexError on some broken files
+        raise ValueError(f"{name}: not valid {suffix[1:].upper()}: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{name}: holds a {type(data).__name__}, not a table of settings")
+    return _translate(name, data)
+
+
+def _translate(name: str, data: dict[str, Any]) -> GridFile:
+    published, onetrainer = data.get(PUBLISHED_BLOCK), data.get(ONETRAINER_BLOCK)
+    if not isinstance(published, dict) and not isinstance(onetrainer, dict):
+        return GridFile(settings=data)
+    result = GridFile()
+    if isinstance(published, dict):
+        result.published, notices = _published(name, published)
+        result.notices += notices
+    if isinstance(onetrainer, dict) and onetrainer:
+        result.settings["block_lr_weight"] = onetrainer
+    others = sorted(set(data) - {PUBLISHED_BLOCK, ONETRAINER_BLOCK})
+    if others:
+        result.notices.append(f"{name}: only {PUBLISHED_BLOCK} and {ONETRAINER_BLOCK} are read, not {', '.join(others)}")
+    return result
+
+
+def _published(name: str, block: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    settings = dict(block)
+    if not settings.pop("enabled", False):
+        return {}, [f"{name}: {PUBLISHED_BLOCK} has enabled=false: it is not used"]
+    notices = []
+    if settings.pop("log_grad_norms", False):
+        notices.append(f"{name}: log_grad_norms is reserved in the published system and does nothing here either")
+    settings[PUBLISHED_BLOCK] = True
+    return settings, notices

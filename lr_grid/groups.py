@@ -1,0 +1,108 @@
+"""From the plan to optimizer parameter groups: parameters with the same LR share one group.
+
+A group carries ``param_names`` (torch's own word for it), the names of its parameters in order: an extra key that
+optimizers leave alone and ``state_dict`` saves, so that a saved state says whose it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from lr_grid.blocks import compact
+from lr_grid.plan import Plan, Row
+from lr_grid.sites import Site
+from lr_grid.words import COMPONENTS, MAIN_PART
+
+_UP = re.compile(r"(?:^|\.)lora_(?:up|B)(?:\.|$)")
+_LONGEST = 60  # characters of a description: it becomes a TensorBoard tag
+
+
+def side_of(parameter: str) -> str:
+    """``up`` for the second matrix of a LoRA pair (lora_up, lora_B), ``down`` for every other trained tensor."""
+    return "up" if _UP.search(parameter) else "down"
+
+
+@dataclass
+class _Group:
+    lr: float
+    params: list[nn.Parameter] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    cells: list[tuple[Site, str]] = field(default_factory=list)
+
+
+def build_groups(plan: Plan, modules: Mapping[str, nn.Module]) -> tuple[list[dict[str, Any]], list[str]]:
+    """(optimizer groups with absolute ``lr``, a description each), in the network's order.
+
+    Args:
+        plan: the plan; its frozen rows get no group.
+        modules: network modules by name, after apply_to (before it they still hold the model's own weights).
+    """
+    groups: dict[str, _Group] = {}
+    for row in plan.rows:
+        module = modules.get(row.site.name)
+        if row.frozen or module is None:
+            continue
+        for name, parameter in module.named_parameters():
+            side = side_of(name)
+            lr = row.lr_of(side)
+            # Twelve digits: LRs that differ only by rounding belong together.
+            group = groups.setdefault(f"{lr:.12g}", _Group(lr))
+            group.params.append(parameter)
+            group.names.append(f"{row.site.name}.{name}")
+            group.cells.append((row.site, side))
+    made = list(groups.values())
+    dicts = [{"params": g.params, "lr": g.lr, "param_names": g.names} for g in made]
+    return dicts, describe_groups(plan, made)
+
+
+def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
+    """A readable name for each group, unique also after a tracker has replaced its spaces.
+
+    They are keys of the trainer's log, where ``textencoder`` and ``group{i}`` are taken: neither is ever used.
+    """
+    loraplus = any(row.lr_up != row.lr_down for row in plan.rows)
+    trained = [row for row in plan.rows if not row.frozen]
+    names: list[str] = []
+    for group in groups:
+        name = " ".join(_describe_part(part, group, trained) for part in _unique(s.part for s, _ in group.cells))
+        if len(name) > _LONGEST:
+            name = f"{name[: _LONGEST - 3]}..."
+        if loraplus and all(side == "up" for _, side in group.cells):
+            name += " plus"
+        if name in names:
+            name += f" lr {group.lr:.4g}"
+        number, wanted = 2, name
+        while name in names:
+            name, number = f"{wanted} {number}", number + 1
+        names.append(name)
+    return names
+
+
+def _describe_part(part: str, group: _Group, trained: Sequence[Row]) -> str:
+    sites = list(_unique(site for site, _ in group.cells if site.part == part))
+    everything = [row.site for row in trained if row.site.part == part]
+    if part != MAIN_PART or len(sites) == len(everything):
+        return part
+    components = [c for c in COMPONENTS if any(site.component == c for site in sites)]
+    whole = {site.component for site in everything}
+    words = [part]
+    if set(components) != whole:
+        words.append(".".join(components))
+    for stack in _unique(site.stack for site in sites):
+        blocks = {site.block for site in sites if site.stack == stack and site.block is not None}
+        if stack is None:
+            words.append("outside")
+        elif blocks == {site.block for site in everything if site.stack == stack}:
+            words.append(stack)
+        else:
+            words.append(f"{stack}_{compact(sorted(blocks)).replace(',', '.')}")
+    return " ".join(words)
+
+
+def _unique(items: Iterable[Any]) -> Iterable[Any]:
+    return dict.fromkeys(items)

@@ -1,0 +1,86 @@
+"""Optimizers that cannot obey a grid, told before training starts.
+
+What each does with group LRs was measured: equal gradients, LRs 1 and 0.5 (and 1 and -1) in two groups, the movement
+compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from lr_grid.errors import GridError, Problems
+
+_SWITCH = (
+    "Use AdamW, AdamW8bit, Lion, AdamWScheduleFree or prodigyplus.ProdigyPlusScheduleFree"
+    " (an own d for each group), or give every part the same LR"
+)
+
+
+def _optimizer(args: argparse.Namespace) -> str:
+    """The optimizer the trainer will build, in lower case (--use_8bit_adam and --use_lion_optimizer are older spellings)."""
+    if getattr(args, "use_8bit_adam", False):
+        return "adamw8bit"
+    if getattr(args, "use_lion_optimizer", False):
+        return "lion"
+    return (getattr(args, "optimizer_type", None) or "AdamW").lower()
+
+
+def _relative_step(args: argparse.Namespace, name: str) -> bool:
+    """Whether this is an Adafactor that sets its own LR (relative_step is the default)."""
+    if "adafactor" not in name.rpartition(".")[2]:
+        return False
+    given = dict(a.partition("=")[::2] for a in getattr(args, "optimizer_args", None) or [])
+    off = given.get("relative_step", "").strip().lower() == "false"
+    return not off or given.get("warmup_init", "").strip().lower() == "true"
+
+
+def _knows_one_lr(name: str) -> bool:
+    """prodigyopt's Prodigy and most of dadaptation stop at the first step when LRs differ; DAdaptAdaGrad, DAdaptAdan and
+    all of pytorch_optimizer's silently move every group by the first group's."""
+    cls = name.rpartition(".")[2]
+    return cls == "prodigy" or cls.startswith("dadapt")
+
+
+def _refuses_negative(name: str) -> str:
+    """Why an optimizer cannot take a negative LR; empty where it can."""
+    cls = name.rpartition(".")[2]
+    if cls == "radamschedulefree":
+        return "weighs its steps by the largest LR so far, which stays 0, so nothing would move"
+    if cls.startswith(("dadapt", "prodigy")):
+        return "estimates its step size on the way down, so a way up has none"
+    return ""
+
+
+def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:
+    """Raises GridError where the trainer's optimizer cannot give the groups their LRs.
+
+    Args:
+        args: the trainer's arguments.
+        lrs: the absolute LRs of all groups.
+    """
+    name = _optimizer(args)
+    shown = getattr(args, "optimizer_type", None) or name
+    distinct = sorted(set(lrs))
+    problems = Problems()
+    if _relative_step(args, name):
+        problems.add(
+            f"--optimizer_type {shown} with relative_step (its default) sets its own LR and ignores the grid."
+            " Add --optimizer_args relative_step=False scale_parameter=False warmup_init=False"
+        )
+    if _knows_one_lr(name) and len(distinct) > 1:
+        problems.add(
+            f"--optimizer_type {shown} knows one LR for all groups, this grid has {len(distinct)}: it would stop at the"
+            f" first step, or silently use the first. {_SWITCH}"
+        )
+    if distinct and distinct[0] < 0:
+        reason = _refuses_negative(name)
+        if reason:
+            problems.add(f"an LR of {distinct[0]:g} is negative (unlearning), and --optimizer_type {shown} {reason}. Use AdamW")
+        if (getattr(args, "learning_rate", None) or 0) < 0:
+            problems.add(
+                f"--learning_rate {args.learning_rate:g}: the optimizer itself refuses a negative default LR;"
+                " give --learning_rate as a positive number and the negative one as --unet_lr or in the grid"
+            )
+    if problems.found:
+        raise GridError(problems.found)

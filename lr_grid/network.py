@@ -1,0 +1,194 @@
+"""Any network module with an LR grid: the wrapped module makes the network, then its class is swapped for a subclass.
+
+Usable itself (``--network_module lr_grid.network --network_args base=networks.lora_sd3 ...``) and behind the few-line
+modules under networks/. LoRA math, saving, merging and dropout stay the wrapped module's. Without a grid argument the
+optimizer groups, too, are exactly the wrapped module's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from lr_grid.errors import GridError, Problems
+from lr_grid.grid_network import GridState, swap_class
+from lr_grid.binding import bind_settings
+from lr_grid.settings import KEYS, is_grid_key, read_settings
+from lr_grid.sites import read_sites
+from lr_grid.upstream import (
+    block_weights,
+    check_arguments,
+    check_regex_pairs,
+    known_keys,
+    load_base,
+    network_modules,
+    regex_rules,
+)
+
+_LORAPLUS = ("loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio")
+
+
+class GridModule:
+    """The network-module contract of kohya's trainers (create_network, create_network_from_weights) around a base."""
+
+    def __init__(self, base_name: str):
+        self.base_name = base_name
+        self.base: ModuleType = load_base(base_name)
+        # networks.lora widens its class list of target modules when it makes a network from weights (--base_weights)
+        # and never narrows it; a grid counts modules, so it starts from the list as it was.
+        self._targets = {
+            (cls, name): copy.copy(value)
+            for cls in vars(self.base).values()
+            if isinstance(cls, type) and cls.__module__ == self.base.__name__
+            for name, value in vars(cls).items()
+            if "TARGET_REPLACE" in name and isinstance(value, list)
+        }
+
+    def create_network(
+        self,
+        multiplier: float,
+        network_dim: int | None,
+        network_alpha: float | None,
+        vae: Any,
+        text_encoder: Any,
+        unet: Any,
+        neuron_dropout: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Makes the wrapped module's network and puts the grid on it.
+
+        ``kwargs`` are the trainer's --network_args: keys of the grid, and keys of the wrapped module.
+
+        Raises: GridError with every problem of the arguments, before training starts.
+        """
+
+        def make(passed: dict[str, Any]) -> Any:
+            return self.base.create_network(
+                multiplier, network_dim, network_alpha, vae, text_encoder, unet, neuron_dropout=neuron_dropout, **passed
+            )
+
+        return self._make(make, self.base.create_network, kwargs, unet, text_encoder)
+
+    def create_network_from_weights(
+        self,
+        multiplier: float,
+        file: str | None,
+        vae: Any,
+        text_encoder: Any,
+        unet: Any,
+        weights_sd: Any = None,
+        for_inference: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, Any]:
+        """As create_network, with ranks from a file (--dim_from_weights). LoRA+ and the grid are kept, unlike upstream.
+
+        For inference (--base_weights) the wrapped module's network is returned as it is.
+        """
+        function = self.base.create_network_from_weights
+        if for_inference:
+            return function(multiplier, file, vae, text_encoder, unet, weights_sd, for_inference=True, **kwargs)
+        weights: list[Any] = []
+
+        def make(passed: dict[str, Any]) -> Any:
+            taken = known_keys(function) or frozenset()
+            network, sd = function(
+                multiplier, file, vae, text_encoder, unet, weights_sd, **{k: v for k, v in passed.items() if k in taken}
+            )
+            weights.append(sd)
+            _restore_after_from_weights(network, passed)
+            return network
+
+        network = self._make(make, self.base.create_network, kwargs, unet, text_encoder, from_weights=function)
+        return network, weights[0]
+
+    def _make(
+        self,
+        make: Callable[[dict[str, Any]], Any],
+        function: Any,
+        kwargs: dict[str, Any],
+        unet: Any,
+        text_encoder: Any,
+        from_weights: Any = None,
+    ) -> Any:
+        problems = Problems()
+        settings = read_settings(kwargs, problems)
+        known = known_keys(function) or frozenset()
+        passed = {k: v for k, v in kwargs.items() if k in known or not is_grid_key(k)}
+        check_arguments(self.base_name, function, passed, KEYS, problems)
+        check_regex_pairs(passed, problems)
+        active = bool(settings.given - known)
+        if active:
+            for (cls, name), value in self._targets.items():
+                setattr(cls, name, copy.copy(value))
+        try:
+            network = make({k: v for k, v in passed.items() if not problems.found or _harmless(k)})
+        except Exception as error:
+            self._explain(error, passed, problems)
+            raise
+        modules = network_modules(network, self.base_name)
+        sites = read_sites(modules, unet, text_encoder)
+        grid = bind_settings(settings, sites, problems, regex_rules(network), block_weights(network), known)
+        problems.raise_if_any()
+        if from_weights is not None:
+            ignored = sorted(set(passed) - (known_keys(from_weights) or set()) - set(_LORAPLUS) - {"network_reg_lrs", "dropout"})
+            if ignored:
+                settings.notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
+        swap_class(network, GridState(self.base_name, grid, active))
+        return network
+
+    def _explain(self, error: Exception, passed: dict[str, Any], problems: Problems) -> None:
+        """Turns a crash of the wrapped module into a message where its cause is known or settings are wrong anyway."""
+        if str(passed.get("split_qkv")) == "True" and isinstance(error, ValueError) and "unpack" in str(error):
+            problems.add(
+                f"split_qkv=True: {self.base_name} crashes on double blocks (a bug of sd-scripts: it unpacks three split"
+                " sizes into one name, lora_flux.py, LoRANetwork.create_modules). Train single blocks only"
+                " (train_blocks=single, or train_double_block_indices=none), or leave split_qkv out"
+            )
+        elif isinstance(error, (AssertionError, ValueError)) and not isinstance(error, GridError):
+            problems.add(f"{self.base_name} refuses its arguments: {error}")
+        if problems.found:
+            raise GridError(problems.found) from error
+
+
+def _harmless(key: str) -> bool:
+    """Which arguments still go upstream when something is wrong already, only to find the network's other problems."""
+    return key in _LORAPLUS or key.endswith(("_dim", "_alpha", "dropout")) or key in ("algo", "preset")
+
+
+def _restore_after_from_weights(network: Any, passed: dict[str, Any]) -> None:
+    """Gives a network made from weights the LRs of the arguments, which upstream drops on that way."""
+    ratios = [float(passed[key]) if passed.get(key) is not None else None for key in _LORAPLUS]
+    if any(ratio is not None for ratio in ratios) and hasattr(network, "set_loraplus_lr_ratio"):
+        network.set_loraplus_lr_ratio(*ratios)
+    if passed.get("network_reg_lrs") and hasattr(network, "reg_lrs"):
+        pairs = (pair.partition("=") for pair in passed["network_reg_lrs"].split(",") if pair.strip())
+        network.reg_lrs = {pattern.strip(): float(lr) for pattern, _, lr in pairs}
+
+
+def wrap(base_name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """(create_network, create_network_from_weights) of a network module with a grid on it."""
+    module = GridModule(base_name)
+    return module.create_network, module.create_network_from_weights
+
+
+def create_network(*args: Any, base: str | None = None, **kwargs: Any) -> Any:
+    """create_network around any network module, named by the argument ``base=<module>``."""
+    return GridModule(_base_or_error(base)).create_network(*args, **kwargs)
+
+
+def create_network_from_weights(*args: Any, base: str | None = None, **kwargs: Any) -> Any:
+    """create_network_from_weights around any network module, named by the argument ``base=<module>``."""
+    return GridModule(_base_or_error(base)).create_network_from_weights(*args, **kwargs)
+
+
+def _base_or_error(base: str | None) -> str:
+    if not base:
+        raise GridError(
+            [
+                "lr_grid.network needs to know the module to wrap: --network_args base=networks.lora_sd3 (--base_weights"
+                " hands no arguments on: use one of the networks.*_grid modules there)"
+            ]
+        )
+    return base

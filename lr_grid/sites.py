@@ -1,0 +1,101 @@
+"""Where every module of a network sits in the model: part, stack, block, component."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from lr_grid.anatomy import Layout, read_layout
+from lr_grid.errors import listed
+from lr_grid.words import MAIN_PART
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The place of one network module (one LoRA pair) in the model it is attached to."""
+
+    name: str
+    """The network's own name of the module, e.g. ``lora_unet_double_blocks_0_img_attn_qkv``."""
+    path: str
+    """Dotted path of the original module in its model, e.g. ``double_blocks.0.img_attn.qkv``."""
+    part: str
+    """``unet`` (U-Net or DiT), ``te1``, ``te2`` or ``te3``."""
+    stack: str | None
+    """Name of the list of blocks it stands in, None outside every stack."""
+    block: int | None
+    """Position in the stack, from 0; None outside every stack."""
+    component: str
+    """self_attn, cross_attn, ffn, norm, mod, fused, embed or other."""
+
+
+@dataclass(frozen=True)
+class Sites:
+    """The places of all modules of a network, in the network's order, and the layouts they were read from."""
+
+    all: tuple[Site, ...]
+    layout: Layout
+    """Of the U-Net or DiT."""
+    encoder_of: dict[str, int]
+    """Part (te1, te2, te3) -> index of its text encoder in the trainer's list: the one its LR stands at."""
+    notices: tuple[str, ...]
+
+
+def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encoders: object) -> Sites:
+    """Finds the place of every network module through the live models.
+
+    Must run before ``apply_to``, while a network module still knows the module it is for. Places come from
+    ``id(original module)`` -> dotted path, not from taking names apart.
+
+    Args:
+        modules: the network's modules (attributes ``lora_name`` and ``org_module``).
+        unet: the U-Net or DiT.
+        text_encoders: None, one encoder, or the trainer's list of them (entries may be None).
+    """
+    encoders = text_encoders if isinstance(text_encoders, (list, tuple)) else [text_encoders]
+    layout = read_layout(unet) if unet is not None else Layout("no U-Net", {}, {}, (), ())
+    found: dict[int, tuple[int | None, str, nn.Module, Layout]] = {}
+    roots = [(None, unet, layout)] + [(i, m, read_layout(m)) for i, m in enumerate(encoders) if m is not None]
+    for encoder, root, root_layout in roots:
+        if root is not None:
+            found.update({id(m): (encoder, path, m, root_layout) for path, m in root.named_modules()})
+
+    sites: list[Site] = []
+    encoder_of: dict[str, int] = {}
+    unknown: list[str] = []
+    for module in modules:
+        name = str(module.lora_name)
+        place = found.get(id(_original(module)))
+        if place is None:
+            sites.append(Site(name, name, _part(name, None), None, None, "other"))
+            unknown.append(name)
+            continue
+        encoder, path, original, where = place
+        part = _part(name, encoder)
+        if encoder is not None:
+            encoder_of[part] = encoder
+        block = where.block_of(path)
+        component = where.component_of(path, original)
+        if component is None:
+            unknown.append(path)
+        sites.append(Site(name, path, part, *(block or (None, None)), component or "other"))
+    notices = []
+    if unknown:
+        notices.append(f"no rule names the component of {len(unknown)} modules, they count as other: {listed(unknown, 4)}")
+    return Sites(tuple(sites), layout, encoder_of, tuple(notices))
+
+
+def _original(module: nn.Module) -> object:
+    """The module of the model that a network module is for (LyCORIS keeps it in a list)."""
+    original = getattr(module, "org_module", None)
+    return original[0] if isinstance(original, (list, tuple)) and original else original
+
+
+def _part(name: str, encoder: int | None) -> str:
+    """``te2`` from the prefix ``lora_te2_``, else from the encoder's index; ``unet`` for the rest."""
+    prefix = re.match(r"[a-z]+_te(\d?)_", name)
+    if prefix:
+        return f"te{prefix[1] or 1}"
+    return MAIN_PART if encoder is None else f"te{encoder + 1}"

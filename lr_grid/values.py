@@ -1,0 +1,89 @@
+"""Single values of the settings grammar: learning rates, numbers, flags. Each parser raises ValueError saying what is allowed."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+RATE = rf"{NUMBER}[xX]?"
+_RATE = re.compile(RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A learning rate as written: absolute (``4e-4``), or a multiple of the trainer's LR (``1.5x``)."""
+
+    value: float
+    relative: bool = False
+
+    def resolve(self, base_lr: float) -> float:
+        """The absolute LR, given the trainer's."""
+        return self.value * base_lr if self.relative else self.value
+
+    def __str__(self) -> str:
+        return f"{self.value:g}{'x' if self.relative else ''}"
+
+
+def rate(value: object) -> Rate:
+    """``4e-4`` -> absolute, ``1.5x`` -> a multiple of the trainer's LR."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not a finite number")
+        return Rate(float(value))
+    text = str(value).strip()
+    if not _RATE.fullmatch(text):
+        raise ValueError(f"{text!r} is not a learning rate: give a number (4e-4), or a multiple of the trainer's LR (1.5x)")
+    relative = text[-1] in "xX"
+    number = float(text[:-1] if relative else text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
+    return Rate(number, relative)
+
+
+def number(value: object) -> float:
+    """A finite number."""
+    try:
+        result = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not a number") from None
+    if isinstance(value, bool) or not math.isfinite(result):
+        raise ValueError(f"{value!r} is not a finite number")
+    return result
+
+
+def fraction(value: object) -> float:
+    """A factor from 0 to 1."""
+    result = number(value)
+    if not 0 <= result <= 1:
+        raise ValueError(f"{result:g} is outside 0..1")
+    return result
+
+
+def ratio(value: object) -> float:
+    """A LoRA+ ratio: LR of the up side over LR of the down side, above 0."""
+    result = number(value)
+    if result <= 0:
+        raise ValueError(f"{result:g} is not above 0: a LoRA+ ratio is the LR of lora_up over the LR of lora_down")
+    return result
+
+
+def flag(value: object) -> bool:
+    """true or false, in the spellings people use."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off"):
+        return False
+    raise ValueError(f"{value!r} is neither true nor false")
+
+
+def count(value: object) -> int:
+    """A whole number from 0."""
+    result = number(value)
+    if result != int(result) or result < 0:
+        raise ValueError(f"{value!r} is not a whole number from 0")
+    return int(result)

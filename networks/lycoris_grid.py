@@ -1,0 +1,5 @@
+"""lycoris.kohya with an LR grid: LyCORIS. All of it is in lr_grid.network."""
+
+from lr_grid.network import wrap
+
+create_network, create_network_from_weights = wrap("lycoris.kohya")
