@@ -24,11 +24,11 @@ setup(
     license="Apache-2.0",
     packages=[*find_packages(include=["lr_grid", "lr_grid.*"]), "networks"],
     python_requires=">=3.10",
-    install_requires=["torch>=2.1", "safetensors>=0.4", "toml>=0.10"],
+    install_requires=["torch>=2.1", "safetensors>=0.4", "tomli>=2; python_version < '3.11'"],
     extras_require={
         "plot": ["matplotlib>=3.6"],
         "demo": DEMO,
-        "test": [*DEMO, "pytest>=8", "hypothesis>=6", "filelock>=3", "ruff>=0.6", "mypy>=1.10", "types-toml"],
+        "test": [*DEMO, "pytest>=8", "hypothesis>=6", "filelock>=3", "ruff>=0.6", "mypy>=1.10"],
     },
     entry_points={"console_scripts": ["lr-grid=lr_grid.cli.main:main"]},
     classifiers=[

@@ -13,9 +13,10 @@ from torch import nn
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.groups import build_groups, side_of
-from lr_grid.guards import check_optimizer
+from lr_grid.guards import check_negative, check_optimizer
 from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs, make_plan
 from lr_grid.report import announce
+from lr_grid.resume import check_resume
 from lr_grid.upstream import drop_modules, network_modules
 from lr_grid.weights import trained_names
 from lr_grid.words import MAIN_PART
@@ -34,6 +35,9 @@ class GridState:
     plan: Plan | None = None
     trainable: list[nn.Parameter] = field(default_factory=list)
     frozen: list[nn.Parameter] = field(default_factory=list)
+    """Parameters that no optimizer group holds."""
+    frozen_modules: list[nn.Module] = field(default_factory=list)
+    """Modules of the network that the plan freezes and that stand all the same, for their trained weights."""
     dropped: dict[str, ModuleFacts] = field(default_factory=dict)
     """Modules that LR 0 kept from being made: they stay rows of the plan."""
 
@@ -42,8 +46,9 @@ def swap_class(network: nn.Module, state: GridState) -> None:
     """Makes a network a grid network: its class becomes a subclass, the mixin first. isinstance checks keep holding."""
     base = type(network)
     members: dict[str, Any] = {}
+    # Only where there is one: the trainer asks whether the network has it.
     if hasattr(base, "apply_max_norm_regularization"):
-        members["apply_max_norm_regularization"] = _apply_max_norm_regularization
+        members["apply_max_norm_regularization"] = _keeping_frozen(base.apply_max_norm_regularization)
     network.__class__ = type(f"Grid{base.__name__}", (GridMixin, base), members)
     network._grid_state = state  # type: ignore[assignment]
 
@@ -156,8 +161,9 @@ class GridMixin:
         state.frozen = [p for p in self.parameters() if id(p) not in held]  # type: ignore[attr-defined]
         for parameter in state.frozen:
             parameter.requires_grad_(False)
-        if state.args is not None:
-            check_optimizer(state.args, [group["lr"] for group in groups])
+        state.frozen_modules = [modules[r.site.name] for r in state.plan.rows if r.frozen and r.site.name in modules]
+        if state.args is not None and getattr(state.args, "resume", None):
+            check_resume(state.args.resume, groups)
         announce(state.plan, state.base, groups, descriptions, state.args)
         return groups, descriptions
 
@@ -169,17 +175,26 @@ class GridMixin:
         for group in groups:
             group["params"] = list(group["params"])
         state.plan = _plan_of_groups(self, state, groups, _lrs(text_encoder_lr, unet_lr, default_lr))
+        if state.args is not None:
+            check_negative(state.args, _lrs_of(state.plan.rows))
         announce(state.plan, state.base, groups, descriptions, state.args)
         return result
 
 
-def _apply_max_norm_regularization(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _keeping_frozen(regularize: Callable[..., Any]) -> Callable[..., Any]:
     """--scale_weight_norms, leaving frozen weights as they are."""
-    kept = [(parameter, parameter.detach().clone()) for parameter in self._grid_state.frozen]
-    result = super(type(self), self).apply_max_norm_regularization(*args, **kwargs)
-    for parameter, value in kept:
-        parameter.data.copy_(value)
-    return result
+
+    @functools.wraps(regularize)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # Buffers too: LyCORIS scales a buffer of the module.
+        frozen = [tensor for module in self._grid_state.frozen_modules for tensor in (*module.parameters(), *module.buffers())]
+        kept = [(tensor, tensor.detach().clone()) for tensor in frozen]
+        result = regularize(self, *args, **kwargs)
+        for tensor, value in kept:
+            tensor.data.copy_(value)
+        return result
+
+    return wrapped
 
 
 def _facts(module: nn.Module) -> ModuleFacts:

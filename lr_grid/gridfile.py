@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import toml
+# Not the trainers' own package toml: it reads a broken file (an array that never ends, say) without a word.
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 PUBLISHED_BLOCK = "per_layer_lr"
 ONETRAINER_BLOCK = "block_learning_rate_multiplier"
@@ -40,8 +45,8 @@ def load_grid_file(name: str) -> GridFile:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{name}: cannot be read: {error}") from None
     try:
-        data = toml.loads(text) if suffix == ".toml" else json.loads(text)
-    except (ValueError, IndexError, TypeError) as error:  # the toml package raises IndexError on some broken files
+        data = tomllib.loads(text) if suffix == ".toml" else json.loads(text)
+    except ValueError as error:
         raise ValueError(f"{name}: not valid {suffix[1:].upper()}: {error}") from None
     if not isinstance(data, dict):
         raise ValueError(f"{name}: holds a {type(data).__name__}, not a table of settings")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from lr_grid.errors import GridError, Problems
+from lr_grid.errors import Problems
 
 _SWITCH = (
     "Use AdamW, AdamW8bit, Lion, AdamWScheduleFree or prodigyplus.ProdigyPlusScheduleFree"
@@ -53,34 +53,51 @@ def _refuses_negative(name: str) -> str:
 
 
 def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:
-    """Raises GridError where the trainer's optimizer cannot give the groups their LRs.
+    """Raises GridError where the trainer's optimizer cannot give the groups of a grid their LRs.
 
     Args:
         args: the trainer's arguments.
         lrs: the absolute LRs of all groups.
     """
-    name = _optimizer(args)
-    shown = getattr(args, "optimizer_type", None) or name
     distinct = sorted(set(lrs))
     problems = Problems()
-    if _relative_step(args, name):
-        problems.add(
-            f"--optimizer_type {shown} with relative_step (its default) sets its own LR and ignores the grid."
-            " Add --optimizer_args relative_step=False scale_parameter=False warmup_init=False"
-        )
-    if _knows_one_lr(name) and len(distinct) > 1:
-        problems.add(
-            f"--optimizer_type {shown} knows one LR for all groups, this grid has {len(distinct)}: it would stop at the"
-            f" first step, or silently use the first. {_SWITCH}"
-        )
-    if distinct and distinct[0] < 0:
-        reason = _refuses_negative(name)
-        if reason:
-            problems.add(f"an LR of {distinct[0]:g} is negative (unlearning), and --optimizer_type {shown} {reason}. Use AdamW")
-        if (getattr(args, "learning_rate", None) or 0) < 0:
+    if len(distinct) > 1:
+        name, shown = _optimizer(args), _shown(args)
+        if _relative_step(args, name):
             problems.add(
-                f"--learning_rate {args.learning_rate:g}: the optimizer itself refuses a negative default LR;"
-                " give --learning_rate as a positive number and the negative one as --unet_lr or in the grid"
+                f"--optimizer_type {shown} with relative_step (its default) sets its own LR and ignores the grid's {len(distinct)}."
+                " Add --optimizer_args relative_step=False scale_parameter=False warmup_init=False"
             )
-    if problems.found:
-        raise GridError(problems.found)
+        if _knows_one_lr(name):
+            problems.add(
+                f"--optimizer_type {shown} knows one LR for all groups, this grid has {len(distinct)}: it would stop at the"
+                f" first step, or silently use the first. {_SWITCH}"
+            )
+    _note_negative(args, distinct, problems)
+    problems.raise_if_any()
+
+
+def check_negative(args: argparse.Namespace, lrs: Iterable[float]) -> None:
+    """Raises GridError for a negative LR (unlearning) where the trainer's optimizer does not take one."""
+    problems = Problems()
+    _note_negative(args, sorted(set(lrs)), problems)
+    problems.raise_if_any()
+
+
+def _note_negative(args: argparse.Namespace, distinct: list[float], problems: Problems) -> None:
+    if not distinct or distinct[0] >= 0:
+        return
+    reason = _refuses_negative(_optimizer(args))
+    if reason:
+        problems.add(
+            f"an LR of {distinct[0]:g} is negative (unlearning), and --optimizer_type {_shown(args)} {reason}. Use AdamW"
+        )
+    if (getattr(args, "learning_rate", None) or 0) < 0:
+        problems.add(
+            f"--learning_rate {args.learning_rate:g}: optimizers refuse a negative default LR; give --learning_rate as a"
+            " positive number and the negative one as --unet_lr or in the grid"
+        )
+
+
+def _shown(args: argparse.Namespace) -> str:
+    return getattr(args, "optimizer_type", None) or _optimizer(args)

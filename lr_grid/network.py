@@ -12,14 +12,15 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
-from lr_grid.binding import bind_settings
 from lr_grid.settings import KEYS, is_grid_key, read_settings
 from lr_grid.sites import read_sites
 from lr_grid.upstream import (
     block_weights,
     check_arguments,
+    check_block_curves,
     check_regex_pairs,
     known_keys,
     load_base,
@@ -118,6 +119,7 @@ class GridModule:
         passed = {k: v for k, v in kwargs.items() if k in known or not is_grid_key(k)}
         check_arguments(self.base_name, function, passed, KEYS, problems)
         check_regex_pairs(passed, problems)
+        check_block_curves(passed, problems)
         active = bool(settings.given - known)
         if active:
             for (cls, name), value in self._targets.items():
@@ -146,8 +148,8 @@ class GridModule:
                 " sizes into one name, lora_flux.py, LoRANetwork.create_modules). Train single blocks only"
                 " (train_blocks=single, or train_double_block_indices=none), or leave split_qkv out"
             )
-        elif isinstance(error, (AssertionError, ValueError)) and not isinstance(error, GridError):
-            problems.add(f"{self.base_name} refuses its arguments: {error}")
+        elif isinstance(error, (AssertionError, ValueError, TypeError, IndexError, KeyError)):
+            problems.add(f"{self.base_name} refuses its arguments: {type(error).__name__}: {error}")
         if problems.found:
             raise GridError(problems.found) from error
 

@@ -172,6 +172,31 @@ def check_regex_pairs(arguments: Mapping[str, Any], problems: Problems) -> None:
                 problems.add(f"{key}: {value!r} (for {pattern!r}) is not a {'number' if parse is float else 'whole number'}")
 
 
+_CURVE_NAMES = ("cosine", "sine", "linear", "reverse_linear", "zeros")
+"""Curves of networks.lora's down_lr_weight and up_lr_weight (its linear rises; the grid's depth_strategy=linear falls)."""
+
+
+def check_block_curves(arguments: Mapping[str, Any], problems: Problems) -> None:
+    """Notes ``down_lr_weight``, ``mid_lr_weight``, ``up_lr_weight`` that upstream would stumble over."""
+    for key in ("down_lr_weight", "mid_lr_weight", "up_lr_weight"):
+        value = arguments.get(key)
+        if value is None:
+            continue
+        text = str(value)
+        is_list = "," in text or key == "mid_lr_weight"
+        name, plus, base = text.partition("+")
+        try:
+            for number in text.split(",") if is_list else [base or "0"]:
+                float(number or 0)  # upstream reads an empty place as 0
+        except ValueError:
+            problems.add(f"{key}: {text!r} holds something that is not a number")
+        if not is_list and name not in _CURVE_NAMES:
+            problems.add(
+                f"{key}: {name!r} is neither a list of numbers nor a curve; curves are {', '.join(_CURVE_NAMES)},"
+                f" each with +base if wanted (sine+.5).{did_you_mean(name, _CURVE_NAMES)}"
+            )
+
+
 def regex_rules(network: nn.Module) -> tuple[ModuleRule, ...]:
     """The network's ``network_reg_lrs``, as rules on the LoRA name (upstream's re.search, first match wins)."""
     rules = getattr(network, "reg_lrs", None) or {}

@@ -211,7 +211,7 @@ def _draw_panel(axes: Axes, panel: _Panel, norm: LogNorm | None, cell_height: fl
         axes.text(-0.06, -0.05 / cell_height, "block", fontsize=7, ha="right", va="baseline", color="#444444")
     starts = _draw_column_heads(axes, panel, cell_height)
     for cell in panel.cells:
-        _draw_cell(axes, panel, cell, starts[cell.component, cell.side], norm, cell_height)
+        _draw_cell(axes, panel.name, cell, x=starts[cell.component, cell.side], norm=norm, cell_height=cell_height)
 
 
 def _draw_column_heads(axes: Axes, panel: _Panel, cell_height: float) -> dict[tuple[str, str], float]:
@@ -240,9 +240,10 @@ def _draw_column_heads(axes: Axes, panel: _Panel, cell_height: float) -> dict[tu
     return starts
 
 
-def _draw_cell(axes: Axes, panel: _Panel, cell: _Cell, x: float, norm: LogNorm | None, cell_height: float) -> None:
+def _draw_cell(axes: Axes, stack: str, cell: _Cell, *, x: float, norm: LogNorm | None, cell_height: float) -> None:
+    """x: the cell's left edge; both lengths in inches."""
     width = _column_width(cell.side)
-    gid = f"cell:{panel.name}:{cell.block}:{cell.component}:{cell.side}"
+    gid = f"cell:{stack}:{cell.block}:{cell.component}:{cell.side}"
     if cell.lrs and norm is not None:
         colour = matplotlib.colormaps[COLOURS](norm(cell.mean))
         ink = _ink(colour)

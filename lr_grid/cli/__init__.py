@@ -1,0 +1,1 @@
+"""The command line: ``lr-grid <command>``, one file a command."""

@@ -1,0 +1,30 @@
+"""Fixtures every test may use, and the ``trainer`` marker for tests that run a real training script."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that `trainers` imports in every import mode of pytest
+
+from trainers.cache import TrainerUnavailable
+from trainers.prepare import prepare
+from trainers.sd_scripts import SdScripts
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "trainer: runs a real training script on a tiny model (some seconds each)")
+
+
+@pytest.fixture(scope="session")
+def sd_scripts() -> SdScripts:
+    """The real sd-scripts. Where it cannot be had, tests that need it are skipped; LR_GRID_REQUIRE_TRAINERS=1: fail."""
+    try:
+        return prepare()
+    except TrainerUnavailable as reason:
+        required = os.environ.get("LR_GRID_REQUIRE_TRAINERS", "0") not in ("", "0")
+        outcome = pytest.fail if required else pytest.skip
+        raise outcome.Exception(f"sd-scripts cannot be had: {reason}") from None

@@ -1,0 +1,101 @@
+"""Which arguments a network module takes, read from its source."""
+
+import pytest
+
+from lr_grid.errors import GridError, Problems
+from lr_grid.upstream import check_arguments, check_block_curves, check_regex_pairs, known_keys, load_base
+
+
+class Module:
+    def __init__(self, rank=4, **options):
+        self.rank, self.scale = rank, options.pop("scale", None)
+
+
+def helper(is_sdxl, nw_kwargs):
+    if "mid_lr_weight" in nw_kwargs:
+        return nw_kwargs["mid_lr_weight"]
+    return nw_kwargs.get("down_lr_weight", None)
+
+
+def create_network(multiplier, network_dim, vae, unet, neuron_dropout=None, **kwargs):
+    conv = kwargs.get("conv_dim", None)
+    return conv, helper(False, kwargs), Module(**kwargs)
+
+
+def no_kwargs(multiplier):
+    return multiplier
+
+
+def test_keys_are_followed_into_helpers_and_constructors():
+    assert known_keys(create_network) == {"neuron_dropout", "conv_dim", "mid_lr_weight", "down_lr_weight", "rank", "scale"}
+
+
+def test_the_trainers_own_parameters_are_no_arguments():
+    assert "unet" not in known_keys(create_network)
+    assert known_keys(no_kwargs) == frozenset()
+
+
+def test_a_real_module_lycoris():
+    import lycoris.kohya
+
+    known = known_keys(lycoris.kohya.create_network)
+    assert {"algo", "preset", "use_tucker", "dora_wd", "loraplus_lr_ratio", "conv_dim"} <= known
+    assert not {"block_dims", "down_lr_weight", "self_attn_lr"} & known
+
+
+def test_what_nobody_takes_is_a_problem():
+    problems = Problems()
+    check_arguments("networks.lora", create_network, {"conv_dims": "4", "dropout": None, "dora_wd": "True"}, frozenset(), problems)
+    assert len(problems.found) == 2
+    assert "Did you mean conv_dim?" in problems.found[0]
+    assert "networks.lycoris_grid" in problems.found[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"network_reg_lrs": "(img=1e-4"}, "does not compile"),
+        ({"network_reg_lrs": "img_mlp:1e-4"}, "is not regex=value"),
+        ({"network_reg_lrs": r"double_\d{1,2}=1e-4"}, "module_lr takes one"),
+        ({"network_reg_lrs": "img=quick"}, "is not a number"),
+        ({"network_reg_dims": "img=4.5"}, "is not a whole number"),
+    ],
+)
+def test_regex_pairs_that_upstream_would_drop_in_silence(arguments, message):
+    problems = Problems()
+    check_regex_pairs(arguments, problems)
+    assert message in problems.found[0]
+
+
+def test_good_regex_pairs_pass():
+    problems = Problems()
+    check_regex_pairs({"network_reg_lrs": "img_mlp=1e-4, single=2e-4,", "network_reg_dims": "img=4"}, problems)
+    assert problems.found == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"down_lr_weight": "cosin"}, "Did you mean cosine?"),
+        ({"up_lr_weight": "sine+x"}, "not a number"),
+        ({"mid_lr_weight": "much"}, "not a number"),
+        ({"down_lr_weight": "1.0"}, "neither a list of numbers nor a curve"),
+    ],
+)
+def test_block_curves_upstream_would_stumble_over(arguments, message):
+    problems = Problems()
+    check_block_curves(arguments, problems)
+    assert any(message in problem for problem in problems.found)
+
+
+def test_good_block_curves_pass():
+    problems = Problems()
+    check_block_curves({"down_lr_weight": "sine+.5", "mid_lr_weight": "1", "up_lr_weight": "1,0.5,,0"}, problems)
+    assert problems.found == []
+
+
+def test_a_missing_trainer_is_told():
+    with pytest.raises(GridError, match=r"networks\.lora_nowhere was not found .*sd-scripts"):
+        load_base("networks.lora_nowhere")
+    with pytest.raises(GridError, match="pip install lycoris-lora"):
+        load_base("lycoris_not_there")

@@ -1,0 +1,53 @@
+"""The tiny models by name: which files and command line options make sd-scripts load each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Model:
+    """A tiny model: the constants to shrink, its files by command line option, and options a user would give for it."""
+
+    family: str
+    files: Mapping[str, str]
+    options: tuple[str, ...] = ("--mixed_precision=no",)
+
+
+def _flux(checkpoint: str) -> Model:
+    return Model(
+        "flux",
+        {
+            "pretrained_model_name_or_path": f"flux/{checkpoint}.safetensors",
+            "clip_l": "flux/clip_l.safetensors",
+            "t5xxl": "flux/t5xxl.safetensors",
+            "ae": "flux/ae.safetensors",
+        },
+        (
+            "--mixed_precision=bf16",
+            "--t5xxl_max_token_length=16",
+            "--timestep_sampling=sigmoid",
+            "--model_prediction_type=raw",
+            "--guidance_scale=1.0",
+            "--sdpa",
+        ),
+    )
+
+
+MODELS: dict[str, Model] = {
+    "sd15": Model("sd15", {"pretrained_model_name_or_path": "sd15"}),
+    "sdxl": Model("sdxl", {"pretrained_model_name_or_path": "sdxl"}),
+    "flux": _flux("flux"),
+    "flux_19_38": _flux("flux_19_38"),
+    "sd3": Model(
+        "sd3",
+        {
+            "pretrained_model_name_or_path": "sd3/sd3.safetensors",
+            "clip_l": "sd3/clip_l.safetensors",
+            "clip_g": "sd3/clip_g.safetensors",
+            "t5xxl": "sd3/t5xxl.safetensors",
+        },
+        ("--mixed_precision=bf16", "--t5xxl_max_token_length=16"),
+    ),
+}

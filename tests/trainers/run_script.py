@@ -1,0 +1,43 @@
+"""Runs one of sd-scripts' training scripts in this process, as ``python SCRIPT ARGUMENTS`` would, on a shrunk model.
+
+python run_script.py SD_SCRIPTS_FOLDER FAMILY SCRIPT ARGUMENTS...
+With the variable PROBE_FILE set, the probe is loaded too and writes its report there at the end.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
+
+HERE = Path(__file__).parent
+PROBE_FILE = "LR_GRID_TRAINER_PROBE_FILE"
+
+
+def load_neighbour(name: str) -> ModuleType:
+    """Import a module of this folder without putting the folder on ``sys.path``, which stays what a user has."""
+    spec = importlib.util.spec_from_file_location(f"lr_grid_trainer_harness_{name}", HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(sd_scripts: str, family: str, script: str, *arguments: str) -> None:
+    sys.path[0] = sd_scripts
+    if importlib.util.find_spec("torchvision") is None:
+        sys.path.append(str(HERE / "torchvision_stand_in"))
+    load_neighbour("shrink").FAMILIES[family]()
+    if PROBE_FILE in os.environ:
+        load_neighbour("probe").install(Path(os.environ[PROBE_FILE]))
+    sys.argv = [script, *arguments]
+    runpy.run_path(str(Path(sd_scripts, script)), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
