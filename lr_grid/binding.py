@@ -10,7 +10,6 @@ from lr_grid.blocks import Block, BlockValues, describe
 from lr_grid.errors import Problems, did_you_mean, listed
 from lr_grid.settings import GridSettings, ModuleRule
 from lr_grid.sites import Site, Sites
-from lr_grid.upstream import unmatched_rule
 from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS, MAIN_PART
 
@@ -83,8 +82,12 @@ def bind_settings(
             grid.trained_blocks[name] = chosen
 
     _check_components(settings, main, model, problems)
-    _check_rules("module_lr", settings.module_lr, grid.module_rule, sites.all, problems)
-    _check_rules("network_reg_lrs", upstream_rules, grid.upstream_rule, sites.all, problems)
+    _check_matches("module_lr", settings.module_lr, sites.all, lambda site: (site.path, site.name), problems)
+    _check_matches("network_reg_lrs", upstream_rules, sites.all, lambda site: (site.name,), problems)
+    won = {id(rule) for rule in map(grid.module_rule, sites.all) if rule is not None}
+    for rule in settings.module_lr:
+        if id(rule) not in won and any(rule.pattern.search(t) for site in sites.all for t in (site.path, site.name)):
+            problems.add(f"module_lr: the regex {rule.pattern.pattern!r} wins nowhere: earlier rules take all its modules")
     return grid
 
 
@@ -117,21 +120,15 @@ def _check_components(settings: GridSettings, main: list[Site], model: str, prob
             problems.add(f"train_components: this network has no {component} module in {model}; it has {what}")
 
 
-def _check_rules(
+def _check_matches(
     key: str,
     rules: tuple[ModuleRule, ...],
-    winner: Callable[[Site], ModuleRule | None],
     sites: tuple[Site, ...],
+    texts: Callable[[Site], Iterable[str]],
     problems: Problems,
 ) -> None:
-    """Notes rules that win nowhere: no match at all, or every match taken by an earlier rule."""
-    if not rules:
-        return
-    won = {id(rule) for rule in map(winner, sites) if rule is not None}
+    """Notes rules that match no module. ``texts`` gives what a rule is held against."""
     for rule in rules:
-        if id(rule) in won:
-            continue
-        if any(rule.pattern.search(site.name) or rule.pattern.search(site.path) for site in sites):
-            problems.add(f"{key}: the regex {rule.pattern.pattern!r} wins nowhere: earlier rules take all its modules")
-        else:
-            problems.add(f"{key}: {unmatched_rule(rule, [site.path for site in sites])}")
+        if not any(rule.pattern.search(text) for site in sites for text in texts(site)):
+            there = listed((next(iter(texts(site))) for site in sites), 4)
+            problems.add(f"{key}: the regex {rule.pattern.pattern!r} matches no module; there are {there}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from lr_grid.errors import GridError, Problems, did_you_mean, listed
+from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.settings import ModuleRule
 from lr_grid.values import Rate
 
@@ -226,8 +226,3 @@ def drop_modules(network: nn.Module, names: set[str]) -> None:
         modules = getattr(network, attribute, None)
         if isinstance(modules, list):
             setattr(network, attribute, [m for m in modules if m.lora_name not in names])
-
-
-def unmatched_rule(rule: ModuleRule, names: list[str]) -> str:
-    """The message for a regex that matches no module."""
-    return f"the regex {rule.pattern.pattern!r} matches no module; there are {listed(names, 4)}"

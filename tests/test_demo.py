@@ -20,7 +20,7 @@ from lr_grid.demo import run as demo_run  # noqa: E402
 from lr_grid.demo.options import DemoOptions  # noqa: E402
 from lr_grid.errors import GridError  # noqa: E402
 
-BASE_STEPS, STEPS = 60, 20
+BASE_STEPS, STEPS, LR = 60, 24, 2e-3
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,7 +37,7 @@ def short_demo(tmp_path_factory):
 
 
 def options(folder, **changes):
-    return replace(DemoOptions(steps=STEPS, base_steps=BASE_STEPS, output_dir=str(folder)), **changes)
+    return replace(DemoOptions(steps=STEPS, base_steps=BASE_STEPS, learning_rate=LR, output_dir=str(folder)), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,9 @@ def test_the_plan_obeys_the_default_grid(done):
     _, result = done
     by_place = {(row.site.block, row.site.component): row for row in result.plan.rows}
     first, last = by_place[0, "cross_attn"], by_place[5, "cross_attn"]
-    assert first.lr_down == pytest.approx(8 * DemoOptions().learning_rate)
+    assert first.lr_down == pytest.approx(8 * LR)
     assert last.lr_down == pytest.approx(0.3 * first.lr_down)
-    assert by_place[0, "self_attn"].lr_down == pytest.approx(0.5 * DemoOptions().learning_rate)
+    assert by_place[0, "self_attn"].lr_down == pytest.approx(0.5 * LR)
     assert all(row.frozen == (row.site.component == "ffn") for row in result.plan.rows)
 
 

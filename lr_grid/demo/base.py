@@ -89,9 +89,13 @@ def train_base(recipe: BaseRecipe, train: Digits) -> DigitDiT:
             else 0.5 * (1 + math.cos(math.pi * (step - warmup) / (recipe.steps - warmup)))
         ),
     )
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema_decay)
-    )
+
+    def ema(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        # The window grows with the run, so that a short one is not mostly its own beginning.
+        decay = min(recipe.ema_decay, (1 + int(count)) / (10 + int(count)))
+        return average.lerp(current, 1 - decay)
+
+    average = torch.optim.swa_utils.AveragedModel(model, avg_fn=ema)
     model.train()
     with progress(recipe.steps, "base, digits 0-7") as bar:
         for _ in range(recipe.steps):

@@ -19,7 +19,7 @@ DEFAULT_NETWORK_ARGS = (
     "ffn_lr=0",
 )
 """Both dimensions at once: a curve over the blocks, and the components across. It leans on the conditioning
-(cross-attention) and freezes the feed-forward parts: such grids forgot the least of the base here."""
+(cross-attention), which keeps more of the base, and freezes the feed-forward parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class DemoOptions:
     """``key=value`` arguments of the grid, as a trainer's --network_args."""
     steps: int = 160
     base_steps: int = 300
-    learning_rate: float = 1e-3
+    learning_rate: float = 7e-4
     rank: int = 8
     seed: int = 0
     output_dir: str = "lr_grid_demo"
