@@ -13,7 +13,14 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "lr_grid/__init__.py").read_text(encoding="utf-8"), re.M)[1]
 
-DEMO = ["lycoris-lora>=3.0", "accelerate>=0.33", "diffusers>=0.25", "scikit-learn>=1.2", "tqdm>=4.60", "matplotlib>=3.6"]
+DEMO = [
+    "lycoris-lora>=3.0",
+    "accelerate>=0.33",
+    "diffusers>=0.25",
+    "scikit-learn>=1.2",
+    "tqdm>=4.60",
+    "matplotlib>=3.6",
+]
 
 setup(
     name="lr-grid",

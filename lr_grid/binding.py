@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from lr_grid.blocks import Block, BlockValues, describe
+from lr_grid.blocks import Block, BlockValues, Indices, compact, describe
 from lr_grid.errors import Problems, did_you_mean, listed
 from lr_grid.settings import GridSettings, ModuleRule
 from lr_grid.sites import Site, Sites
@@ -53,7 +53,6 @@ def bind_settings(
         upstream_weights: its down/mid/up_lr_weight as one factor a block, in kohya's numbering.
         upstream_indices: ``train_*_block_indices`` keys it takes itself (checked here, obeyed there).
     """
-    layout, model = sites.layout, sites.layout.family
     grid = BoundGrid(settings, sites, upstream_rules=upstream_rules)
     main = [site for site in sites.all if site.part == MAIN_PART]
     occupied = {(site.stack, site.block) for site in main}
@@ -63,32 +62,49 @@ def bind_settings(
     if upstream_weights is not None:
         if settings.block_lr_weight is not None:
             problems.add("block_lr_weight and down/mid/up_lr_weight both weigh the blocks: keep one of the two")
-        stack = next(iter(layout.stacks), "unet")
-        grid.block_weight = {(stack, i): weight for i, weight in enumerate(upstream_weights)}
+        main_stack = next(iter(sites.layout.stacks), "unet")
+        grid.block_weight = {(main_stack, i): weight for i, weight in enumerate(upstream_weights)}
         grid.block_weight_from = "down/mid/up_lr_weight"
 
     for stack, indices in settings.train_block_indices.items():
-        key = f"train_{stack}_block_indices" if stack else "train_block_indices"
-        name = stack or (next(iter(layout.stacks)) if len(layout.stacks) == 1 else None)
-        if name not in layout.stacks:
-            asked = f"there is no stack {stack!r}{did_you_mean(stack, layout.stacks)}" if stack else "which stack is not said"
-            forms = " or ".join(f"train_{s}_block_indices" for s in layout.stacks)
-            problems.add(f"{key}: {asked}; {model} has {describe(layout.stacks)}" + (f": use {forms}" if forms else ""))
-            continue
-        chosen, bad = indices.resolve(layout.stacks[name])
-        for problem in bad:
-            problems.add(f"{key}: {problem}; {model} has {describe(layout.stacks)}")
-        if key not in upstream_indices:
-            grid.trained_blocks[name] = chosen
-
-    _check_components(settings, main, model, problems)
+        _bind_indices(stack, indices, grid, upstream_indices, problems)
+    _check_components(settings, main, sites.layout.family, problems)
     _check_matches("module_lr", settings.module_lr, sites.all, lambda site: (site.path, site.name), problems)
     _check_matches("network_reg_lrs", upstream_rules, sites.all, lambda site: (site.name,), problems)
-    won = {id(rule) for rule in map(grid.module_rule, sites.all) if rule is not None}
-    for rule in settings.module_lr:
-        if id(rule) not in won and any(rule.pattern.search(t) for site in sites.all for t in (site.path, site.name)):
-            problems.add(f"module_lr: the regex {rule.pattern.pattern!r} wins nowhere: earlier rules take all its modules")
+    _check_shadowed(grid, problems)
     return grid
+
+
+def _bind_indices(
+    stack: str | None, indices: Indices, grid: BoundGrid, upstream_indices: Iterable[str], problems: Problems
+) -> None:
+    """Resolves one ``train_*_block_indices``; ``stack`` None is the key without a stack's name."""
+    stacks, model = grid.sites.layout.stacks, grid.sites.layout.family
+    key = f"train_{stack}_block_indices" if stack else "train_block_indices"
+    if stack is None and len(stacks) == 1:
+        stack = next(iter(stacks))
+    if stack not in stacks:
+        asked = f"there is no stack {stack!r}.{did_you_mean(stack, stacks)}" if stack else "which stack is not said"
+        forms = " or ".join(f"train_{name}_block_indices" for name in stacks)
+        problems.add(f"{key}: {asked}; {model} has {describe(stacks)}" + (f": use {forms}" if forms else ""))
+        return
+    assert stack is not None
+    chosen, bad = indices.resolve(stacks[stack])
+    for problem in bad:
+        problems.add(f"{key}: {problem}; {model} has {describe(stacks)}")
+    if key not in upstream_indices:
+        grid.trained_blocks[stack] = chosen
+
+
+def _check_shadowed(grid: BoundGrid, problems: Problems) -> None:
+    """Notes module_lr rules whose every match an earlier rule takes."""
+    won = {id(rule) for rule in map(grid.module_rule, grid.sites.all) if rule is not None}
+    for rule in grid.settings.module_lr:
+        matches = any(rule.pattern.search(text) for site in grid.sites.all for text in (site.path, site.name))
+        if matches and id(rule) not in won:
+            problems.add(
+                f"module_lr: the regex {rule.pattern.pattern!r} wins nowhere: earlier rules take all its modules"
+            )
 
 
 def _bind_blocks(key: str, values: BlockValues | None, sites: Sites, occupied: set, problems: Problems) -> dict:
@@ -97,12 +113,11 @@ def _bind_blocks(key: str, values: BlockValues | None, sites: Sites, occupied: s
     resolved, origin, bad = values.resolve(sites.layout.stacks, sites.layout.family)
     for problem in bad:
         problems.add(f"{key}: {problem}")
+    by_stack = {stack: [b for s, b in occupied if s == stack] for stack in sites.layout.stacks}
     hit = {entry for block, entry in origin.items() if block in occupied}
     for entry in dict.fromkeys(origin.values()):
         if entry not in hit:
-            there = ", ".join(
-                f"{stack} {listed((str(b) for s, b in sorted(occupied, key=str) if s == stack), 40)}" for stack in sites.layout.stacks
-            )
+            there = ", ".join(f"{stack} {compact(blocks)}" for stack, blocks in by_stack.items() if blocks)
             problems.add(f"{key}: {entry.text!r} matches no module; modules stand in {there}")
     return resolved
 

@@ -1,10 +1,10 @@
 """Block syntax: which blocks of which stack a setting speaks of. Text in, (stack, block) -> value out.
 
-    double_0-6:0.3,single:0.8,single_7:0     a stack, a block or a range, with a value; later entries win
-    double_block_0:0.3, double_blocks_0:0.3  other tools' spellings of double_0
-    0-3:0.5                                  no stack: allowed where the model has one only
-    1,1,0.5, ...                             positional: one value a block, stack after stack
-    0-3,7   all   none                       an index list (no values)
+double_0-6:0.3,single:0.8,single_7:0     a stack, a block or a range, with a value; later entries win
+double_block_0:0.3, double_blocks_0:0.3  other tools' spellings of double_0
+0-3:0.5                                  no stack: allowed where the model has one only
+1,1,0.5, ...                             positional: one value a block, stack after stack
+0-3,7   all   none                       an index list (no values)
 """
 
 from __future__ import annotations
@@ -75,10 +75,14 @@ def _blocks_of(entry: Entry[T], stacks: Mapping[str, int], model: str) -> tuple[
     stack = entry.stack
     if stack is None:
         if len(stacks) != 1:
-            return f"{entry.text!r} names no stack, and {model} has {describe(stacks)}: write e.g. {next(iter(stacks), 'stack')}_{entry.text}", []
+            example = f"{next(iter(stacks), 'stack')}_{entry.text}"
+            return f"{entry.text!r} names no stack, and {model} has {describe(stacks)}: write e.g. {example}", []
         stack = next(iter(stacks))
     if stack not in stacks:
-        return f"{entry.text!r}: {model} has no stack {stack!r}.{did_you_mean(stack, stacks)} It has {describe(stacks)}", []
+        return (
+            f"{entry.text!r}: {model} has no stack {stack!r}.{did_you_mean(stack, stacks)} It has {describe(stacks)}",
+            [],
+        )
     size = stacks[stack]
     if entry.first is None or entry.last is None:
         return "", [(stack, i) for i in range(size)]
@@ -126,7 +130,9 @@ def parse_block_values(value: object, parse: Callable[[object], T]) -> BlockValu
             try:
                 return BlockValues(positional=tuple(parse(item) for item in items))
             except ValueError as error:
-                raise ValueError(f"{error}. Write block:value pairs (double_0-6:0.3,single:0.8), or one number a block") from None
+                raise ValueError(
+                    f"{error}. Write block:value pairs (double_0-6:0.3,single:0.8), or one number a block"
+                ) from None
         pairs = []
         for item in items:
             key, colon, text = item.rpartition(":")

@@ -92,7 +92,7 @@ class GridMixin:
         if state.active and state.args is not None:
             parts = self._grid_parts(apply_text_encoder, apply_unet)
             modules = network_modules(self, state.base)  # type: ignore[arg-type]
-            facts = {m.lora_name: _facts(m) for m in modules}
+            facts = {str(m.lora_name): _facts(m) for m in modules}
             plan = make_plan(state.grid, facts, _trainer_lrs(state.args), parts)
             check_optimizer(state.args, _lrs_of(plan.rows))
             keep = trained_names(state.args)
@@ -124,7 +124,8 @@ class GridMixin:
             first = text_encoder_lr[0] if text_encoder_lr else None
             if len(set(text_encoder_lr)) > 1:
                 state.grid.settings.notices.append(
-                    f"{state.base} gives every text encoder the first LR ({first:g}); with any grid argument each has its own"
+                    f"{state.base} gives every text encoder the first LR ({first:g});"
+                    " with any grid argument each has its own"
                 )
         groups = super().prepare_optimizer_params(first, unet_lr, default_lr)  # type: ignore[misc]
         return self._grid_watch(groups, first, unet_lr, default_lr)
@@ -151,7 +152,7 @@ class GridMixin:
         """The grid's own groups."""
         state = self._grid_state
         self.requires_grad_(True)  # type: ignore[attr-defined]
-        modules = {m.lora_name: m for m in network_modules(self, state.base)}  # type: ignore[arg-type]
+        modules = {str(m.lora_name): m for m in network_modules(self, state.base)}  # type: ignore[arg-type]
         parts = {site.part for site in state.grid.sites.all if site.name in modules or site.name in state.dropped}
         facts = {**state.dropped, **{name: _facts(module) for name, module in modules.items()}}
         state.plan = make_plan(state.grid, facts, _lrs(text_encoder_lr, unet_lr, default_lr), sorted(parts))
@@ -167,11 +168,13 @@ class GridMixin:
         announce(state.plan, state.base, groups, descriptions, state.args)
         return groups, descriptions
 
-    def _grid_watch(self, result: Any, text_encoder_lr: Any = None, unet_lr: Any = None, default_lr: Any = None, **_: Any) -> Any:
+    def _grid_watch(
+        self, result: Any, text_encoder_lr: Any = None, unet_lr: Any = None, default_lr: Any = None, **_: Any
+    ) -> Any:
         """Without a grid argument: the wrapped module's groups, untouched, shown as they are."""
         state = self._grid_state
         groups, descriptions = result if isinstance(result, tuple) else (result, None)
-        # A group's params may be a one-time or a view object: it is read here and handed on as a list of the same order.
+        # A group's params may be a view that can be read once: it is handed on as a list of the same order.
         for group in groups:
             group["params"] = list(group["params"])
         state.plan = _plan_of_groups(self, state, groups, _lrs(text_encoder_lr, unet_lr, default_lr))
@@ -187,7 +190,9 @@ def _keeping_frozen(regularize: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(regularize)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         # Buffers too: LyCORIS scales a buffer of the module.
-        frozen = [tensor for module in self._grid_state.frozen_modules for tensor in (*module.parameters(), *module.buffers())]
+        frozen = [
+            tensor for module in self._grid_state.frozen_modules for tensor in (*module.parameters(), *module.buffers())
+        ]
         kept = [(tensor, tensor.detach().clone()) for tensor in frozen]
         result = regularize(self, *args, **kwargs)
         for tensor, value in kept:
@@ -245,7 +250,9 @@ def _plan_of_groups(network: Any, state: GridState, groups: list[dict[str, Any]]
         up = by_side.get("up", down)
         facts = _facts(module)
         frozen = down == 0 and up == 0
-        rows.append(Row(sites[module.lora_name], facts.rank, facts.alpha, down, up, frozen, f"{state.base}'s own group"))
+        rows.append(
+            Row(sites[str(module.lora_name)], facts.rank, facts.alpha, down, up, frozen, f"{state.base}'s own group")
+        )
     layout = state.grid.sites.layout
     notices = (*state.grid.settings.notices, *state.grid.sites.notices)
     return Plan(layout.family, dict(layout.stacks), tuple(rows), lrs.base, (("grid", "off"),), notices)

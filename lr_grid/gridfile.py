@@ -65,7 +65,9 @@ def _translate(name: str, data: dict[str, Any]) -> GridFile:
         result.settings["block_lr_weight"] = onetrainer
     others = sorted(set(data) - {PUBLISHED_BLOCK, ONETRAINER_BLOCK})
     if others:
-        result.notices.append(f"{name}: only {PUBLISHED_BLOCK} and {ONETRAINER_BLOCK} are read, not {', '.join(others)}")
+        result.notices.append(
+            f"{name}: only {PUBLISHED_BLOCK} and {ONETRAINER_BLOCK} are read, not {', '.join(others)}"
+        )
     return result
 
 

@@ -18,7 +18,7 @@ _SWITCH = (
 
 
 def _optimizer(args: argparse.Namespace) -> str:
-    """The optimizer the trainer will build, in lower case (--use_8bit_adam and --use_lion_optimizer are older spellings)."""
+    """The optimizer the trainer will build, in lower case (--use_8bit_adam, --use_lion_optimizer: older spellings)."""
     if getattr(args, "use_8bit_adam", False):
         return "adamw8bit"
     if getattr(args, "use_lion_optimizer", False):
@@ -36,8 +36,8 @@ def _relative_step(args: argparse.Namespace, name: str) -> bool:
 
 
 def _knows_one_lr(name: str) -> bool:
-    """prodigyopt's Prodigy and most of dadaptation stop at the first step when LRs differ; DAdaptAdaGrad, DAdaptAdan and
-    all of pytorch_optimizer's silently move every group by the first group's."""
+    """prodigyopt's Prodigy and most of dadaptation stop at the first step when LRs differ; DAdaptAdaGrad, DAdaptAdan
+    and all of pytorch_optimizer's silently move every group by the first group's."""
     cls = name.rpartition(".")[2]
     return cls == "prodigy" or cls.startswith("dadapt")
 
@@ -65,13 +65,13 @@ def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:
         name, shown = _optimizer(args), _shown(args)
         if _relative_step(args, name):
             problems.add(
-                f"--optimizer_type {shown} with relative_step (its default) sets its own LR and ignores the grid's {len(distinct)}."
-                " Add --optimizer_args relative_step=False scale_parameter=False warmup_init=False"
+                f"--optimizer_type {shown} with relative_step (its default) sets its own LR and ignores the grid's"
+                f" {len(distinct)}. Add --optimizer_args relative_step=False scale_parameter=False warmup_init=False"
             )
         if _knows_one_lr(name):
             problems.add(
-                f"--optimizer_type {shown} knows one LR for all groups, this grid has {len(distinct)}: it would stop at the"
-                f" first step, or silently use the first. {_SWITCH}"
+                f"--optimizer_type {shown} knows one LR for all groups, this grid has {len(distinct)}: it would stop at"
+                f" the first step, or silently use the first. {_SWITCH}"
             )
     _note_negative(args, distinct, problems)
     problems.raise_if_any()
@@ -90,12 +90,13 @@ def _note_negative(args: argparse.Namespace, distinct: list[float], problems: Pr
     reason = _refuses_negative(_optimizer(args))
     if reason:
         problems.add(
-            f"an LR of {distinct[0]:g} is negative (unlearning), and --optimizer_type {_shown(args)} {reason}. Use AdamW"
+            f"an LR of {distinct[0]:g} is negative (unlearning), and --optimizer_type {_shown(args)} {reason}."
+            " Use AdamW"
         )
     if (getattr(args, "learning_rate", None) or 0) < 0:
         problems.add(
-            f"--learning_rate {args.learning_rate:g}: optimizers refuse a negative default LR; give --learning_rate as a"
-            " positive number and the negative one as --unet_lr or in the grid"
+            f"--learning_rate {args.learning_rate:g}: optimizers refuse a negative default LR; give --learning_rate as"
+            " a positive number and the negative one as --unet_lr or in the grid"
         )
 
 

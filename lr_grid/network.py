@@ -134,7 +134,9 @@ class GridModule:
         grid = bind_settings(settings, sites, problems, regex_rules(network), block_weights(network), known)
         problems.raise_if_any()
         if from_weights is not None:
-            ignored = sorted(set(passed) - (known_keys(from_weights) or set()) - set(_LORAPLUS) - {"network_reg_lrs", "dropout"})
+            ignored = sorted(
+                set(passed) - (known_keys(from_weights) or set()) - set(_LORAPLUS) - {"network_reg_lrs", "dropout"}
+            )
             if ignored:
                 settings.notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
         swap_class(network, GridState(self.base_name, grid, active))
@@ -144,8 +146,8 @@ class GridModule:
         """Turns a crash of the wrapped module into a message where its cause is known or settings are wrong anyway."""
         if str(passed.get("split_qkv")) == "True" and isinstance(error, ValueError) and "unpack" in str(error):
             problems.add(
-                f"split_qkv=True: {self.base_name} crashes on double blocks (a bug of sd-scripts: it unpacks three split"
-                " sizes into one name, lora_flux.py, LoRANetwork.create_modules). Train single blocks only"
+                f"split_qkv=True: {self.base_name} crashes on double blocks (a bug of sd-scripts: it unpacks three"
+                " split sizes into one name, lora_flux.py, LoRANetwork.create_modules). Train single blocks only"
                 " (train_blocks=single, or train_double_block_indices=none), or leave split_qkv out"
             )
         elif isinstance(error, (AssertionError, ValueError, TypeError, IndexError, KeyError)):
@@ -189,8 +191,8 @@ def _base_or_error(base: str | None) -> str:
     if not base:
         raise GridError(
             [
-                "lr_grid.network needs to know the module to wrap: --network_args base=networks.lora_sd3 (--base_weights"
-                " hands no arguments on: use one of the networks.*_grid modules there)"
+                "lr_grid.network needs to know the module to wrap: --network_args base=networks.lora_sd3"
+                " (--base_weights hands no arguments on: use one of the networks.*_grid modules there)"
             ]
         )
     return base

@@ -139,7 +139,9 @@ def _check_reach(grid: BoundGrid, facts: Mapping[str, ModuleFacts], rows: Sequen
     if rows and all(row.frozen for row in rows):
         problems.add(f"every LR is 0: nothing would train. The first module: {rows[0].site.name}: {rows[0].why}")
     if MAIN_PART not in parts:
-        idle = sorted(k for k in settings.given if not k.startswith("loraplus_") and k not in ("module_lr", "per_layer_lr"))
+        idle = sorted(
+            k for k in settings.given if not k.startswith("loraplus_") and k not in ("module_lr", "per_layer_lr")
+        )
         if idle:
             problems.add(f"{', '.join(idle)}: the U-Net or DiT is not trained in this run, so this sets nothing")
     if "text_encoder" in settings.loraplus and not any(part != MAIN_PART for part in parts):
@@ -183,7 +185,10 @@ class _Calculator:
             )
             if attention * ffn < 0:
                 raise GridError(
-                    [f"fused_lr: self_attn {attention:g} and ffn {ffn:g} have no geometric mean (one is negative); give fused_lr"]
+                    [
+                        f"fused_lr: self_attn {attention:g} and ffn {ffn:g} have no geometric mean (one is negative);"
+                        " give fused_lr"
+                    ]
                 )
             mean = math.copysign(math.sqrt(attention * ffn), attention)
             return mean, f"fused: geometric mean of self_attn {attention:g} and ffn {ffn:g}"
@@ -205,7 +210,10 @@ class _Calculator:
             if left_out:
                 return 0.0, left_out
         base = self.lrs.base if main else self.lrs.of_encoder(self.grid.sites.encoder_of.get(site.part, 0))
-        for key, rule in (("module_lr", self.grid.module_rule(site)), ("network_reg_lrs", self.grid.upstream_rule(site))):
+        for key, rule in (
+            ("module_lr", self.grid.module_rule(site)),
+            ("network_reg_lrs", self.grid.upstream_rule(site)),
+        ):
             if rule is not None:
                 return rule.rate.resolve(base), f"{key} {rule.pattern.pattern}:{rule.rate}"
         if not main:
@@ -243,10 +251,7 @@ class _Calculator:
 def _overrides(grid: BoundGrid, rows: Sequence[Row]) -> list[str]:
     """Lines that say where one setting took another's place."""
     lines = []
-    for key, rules, winner in (
-        ("module_lr", grid.settings.module_lr, grid.module_rule),
-        ("network_reg_lrs", grid.upstream_rules, grid.upstream_rule),
-    ):
+    for key, rules in (("module_lr", grid.settings.module_lr), ("network_reg_lrs", grid.upstream_rules)):
         if rules:
             count = sum(row.why.startswith(key) for row in rows)
             lines.append(f"{key} sets {count} modules; component, depth and block settings do not reach them")

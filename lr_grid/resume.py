@@ -1,7 +1,7 @@
 """--resume under a grid: the saved state must be of the same grid.
 
-A saved state holds its groups by position and brings its own LRs back. Under another layout it would hand parameters the
-moments of others, without a word; under other LRs it would quietly train on with the old ones. Both are refused.
+A saved state holds its groups by position and brings its own LRs back. Under another layout it would hand parameters
+the moments of others, without a word; under other LRs it would quietly train on with the old ones. Both are refused.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ def check_resume(folder: str, groups: Sequence[dict[str, Any]]) -> None:
     if old.keys() != new.keys():
         names = sorted(old.keys() ^ new.keys())
         raise GridError(
-            [f"--resume {folder}: this state trains other parameters than the grid ({len(names)} differ, e.g. {names[0]}). {_CURE}"]
+            [
+                f"--resume {folder}: this state trains other parameters than the grid"
+                f" ({len(names)} differ, e.g. {names[0]}). {_CURE}"
+            ]
         )
     changed = [name for name, lr in new.items() if not math.isclose(lr, old[name], rel_tol=1e-9)]
     if changed:

@@ -90,12 +90,16 @@ def _levels(value: object) -> int:
     return levels
 
 
+def _no_component(name: str) -> str:
+    return f"{name!r} is no component; there are {', '.join(COMPONENTS)}.{did_you_mean(name, COMPONENTS)}"
+
+
 def _components(value: object) -> frozenset[str]:
     words = value if isinstance(value, (list, tuple)) else str(value).split(",")
     names = [str(word).strip() for word in words if str(word).strip()]
     for name in names:
         if name not in COMPONENTS:
-            raise ValueError(f"{name!r} is no component; there are {', '.join(COMPONENTS)}.{did_you_mean(name, COMPONENTS)}")
+            raise ValueError(_no_component(name))
     if not names:
         raise ValueError(f"is empty; components are {', '.join(COMPONENTS)}")
     return frozenset(names)
@@ -187,10 +191,14 @@ def read_settings(arguments: Mapping[str, Any], problems: Problems) -> GridSetti
     settings = _build(parsed)
     settings.notices = notices
     settings.arguments = tuple((key, str(value)) for key, value in {**published, **given}.items())
-    settings.given = frozenset(key for key in given if is_grid_key(key) and not (key == "per_layer_lr" and not parsed.get(key)))
+    settings.given = frozenset(
+        key for key in given if is_grid_key(key) and not (key == "per_layer_lr" and not parsed.get(key))
+    )
     if published:
         settings.given |= {"per_layer_lr"}
-    if given.keys() - parsed.keys() <= {"component_lr"}:  # a value that did not parse would only bring wrong conclusions
+    if given.keys() - parsed.keys() <= {
+        "component_lr"
+    }:  # a value that did not parse would only bring wrong conclusions
         _check_contradictions(settings, problems)
     return settings
 
@@ -210,7 +218,7 @@ def _expand_components(source: Mapping[str, Any], where: str, problems: Problems
     for component, value in table.items():
         key = f"{component}_lr"
         if component not in COMPONENTS:
-            problems.add(f"component_lr: {component!r} is no component; there are {', '.join(COMPONENTS)}.{did_you_mean(component, COMPONENTS)}")
+            problems.add(f"component_lr: {_no_component(component)}")
         elif key in result:
             problems.add(f"{where}: {key} and component_lr both set {component}: keep one")
         else:
@@ -259,10 +267,16 @@ def _check_contradictions(settings: GridSettings, problems: Problems) -> None:
     elif "peak_position" in given and settings.depth_strategy != "inverted_u":
         problems.add(f"peak_position belongs to depth_strategy=inverted_u, not to {settings.depth_strategy}")
     if settings.depth_strategy.endswith("geometric") and settings.min_depth_factor == 0:
-        problems.add(f"min_depth_factor: 0 makes depth_strategy={settings.depth_strategy} zero everywhere but at one end: give more than 0")
+        problems.add(
+            f"min_depth_factor: 0 makes depth_strategy={settings.depth_strategy} zero everywhere but at one end:"
+            " give more than 0"
+        )
     if settings.train_components is not None:
         for component in COMPONENTS:
             if f"{component}_lr" in given and component not in settings.train_components:
                 problems.add(f"{component}_lr is set, but train_components leaves {component} out: keep one of the two")
-    if settings.train_block_indices.keys() >= {None, "double"} or settings.train_block_indices.keys() >= {None, "single"}:
+    if settings.train_block_indices.keys() >= {None, "double"} or settings.train_block_indices.keys() >= {
+        None,
+        "single",
+    }:
         problems.add("train_block_indices and train_double/single_block_indices are both set: keep one kind")

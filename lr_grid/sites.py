@@ -76,14 +76,16 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
         part = _part(name, encoder)
         if encoder is not None:
             encoder_of[part] = encoder
-        block = where.block_of(path)
+        stack, position = where.block_of(path) or (None, None)
         component = where.component_of(path, original)
         if component is None:
             unknown.append(path)
-        sites.append(Site(name, path, part, *(block or (None, None)), component or "other"))
+        sites.append(Site(name, path, part, stack, position, component or "other"))
     notices = []
     if unknown:
-        notices.append(f"no rule names the component of {len(unknown)} modules, they count as other: {listed(unknown, 4)}")
+        notices.append(
+            f"no rule names the component of {len(unknown)} modules, they count as other: {listed(unknown, 4)}"
+        )
     return Sites(tuple(sites), layout, encoder_of, tuple(notices))
 
 

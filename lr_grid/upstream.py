@@ -20,7 +20,9 @@ from lr_grid.values import Rate
 # sd-scripts passes these itself, whether the module reads them or not (train_network.py, create_network call).
 INJECTED = frozenset({"dropout", "neuron_dropout"})
 # What people take from documentation of LyCORIS and try on a plain LoRA, where it does nothing.
-LYCORIS_ONLY = frozenset({"algo", "preset", "dora_wd", "use_tucker", "use_scalar", "train_norm", "use_cp", "use_conv_cp"})
+LYCORIS_ONLY = frozenset(
+    {"algo", "preset", "dora_wd", "use_tucker", "use_scalar", "train_norm", "use_cp", "use_conv_cp"}
+)
 
 
 def load_base(name: str) -> ModuleType:
@@ -94,7 +96,11 @@ def _looked_up(node: ast.AST, variable: str) -> Iterator[str]:
             key = node.args[0]
     elif isinstance(node, ast.Subscript) and is_variable(node.value):
         key = node.slice
-    elif isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)) and is_variable(node.comparators[0]):
+    elif (
+        isinstance(node, ast.Compare)
+        and isinstance(node.ops[0], (ast.In, ast.NotIn))
+        and is_variable(node.comparators[0])
+    ):
         key = node.left
     if isinstance(key, ast.Constant) and isinstance(key.value, str):
         yield key.value
@@ -159,8 +165,8 @@ def check_regex_pairs(arguments: Mapping[str, Any], problems: Problems) -> None:
                 continue
             if not equals:
                 problems.add(
-                    f"{key}: {pair.strip()!r} is not regex=value (upstream splits at every comma, so a regex with a comma"
-                    " cannot be given here; module_lr takes one)"
+                    f"{key}: {pair.strip()!r} is not regex=value (upstream splits at every comma, so a regex with a"
+                    " comma cannot be given here; module_lr takes one)"
                 )
                 continue
             try:
@@ -169,11 +175,13 @@ def check_regex_pairs(arguments: Mapping[str, Any], problems: Problems) -> None:
             except re.error as error:
                 problems.add(f"{key}: the regex {pattern!r} does not compile: {error}")
             except ValueError:
-                problems.add(f"{key}: {value!r} (for {pattern!r}) is not a {'number' if parse is float else 'whole number'}")
+                problems.add(
+                    f"{key}: {value!r} (for {pattern!r}) is not a {'number' if parse is float else 'whole number'}"
+                )
 
 
 _CURVE_NAMES = ("cosine", "sine", "linear", "reverse_linear", "zeros")
-"""Curves of networks.lora's down_lr_weight and up_lr_weight (its linear rises; the grid's depth_strategy=linear falls)."""
+"""Curves of networks.lora's down_lr_weight and up_lr_weight (its linear rises, the grid's falls)."""
 
 
 def check_block_curves(arguments: Mapping[str, Any], problems: Problems) -> None:
@@ -184,7 +192,7 @@ def check_block_curves(arguments: Mapping[str, Any], problems: Problems) -> None
             continue
         text = str(value)
         is_list = "," in text or key == "mid_lr_weight"
-        name, plus, base = text.partition("+")
+        name, _, base = text.partition("+")
         try:
             for number in text.split(",") if is_list else [base or "0"]:
                 float(number or 0)  # upstream reads an empty place as 0

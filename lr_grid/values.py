@@ -1,4 +1,4 @@
-"""Single values of the settings grammar: learning rates, numbers, flags. Each parser raises ValueError saying what is allowed."""
+"""Single values of the settings grammar: learning rates, numbers, flags. A parser's ValueError says what is allowed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def rate(value: object) -> Rate:
         return Rate(float(value))
     text = str(value).strip()
     if not _RATE.fullmatch(text):
-        raise ValueError(f"{text!r} is not a learning rate: give a number (4e-4), or a multiple of the trainer's LR (1.5x)")
+        raise ValueError(
+            f"{text!r} is not a learning rate: give a number (4e-4), or a multiple of the trainer's LR (1.5x)"
+        )
     relative = text[-1] in "xX"
     number = float(text[:-1] if relative else text)
     if not math.isfinite(number):

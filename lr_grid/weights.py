@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 
 def trained_names(args: argparse.Namespace) -> set[str]:
-    """Names of the modules in the run's starting weights and in the state it resumes (empty sets where there are none)."""
+    """Names of the modules in the run's starting weights and in the state it resumes."""
     names: set[str] = set()
     if getattr(args, "network_weights", None):
         names |= module_names(Path(args.network_weights))
@@ -21,7 +21,7 @@ def trained_names(args: argparse.Namespace) -> set[str]:
 
 
 def module_names(file: Path) -> set[str]:
-    """Names of the LoRA modules in a weight file; empty where there is no such file (the trainer then says so itself)."""
+    """Names of the LoRA modules in a weight file; empty where there is no such file (the trainer says so itself)."""
     if not file.is_file():
         return set()
     if file.suffix == ".safetensors":

@@ -25,7 +25,13 @@ def sdxl_place(name: str) -> tuple[int, str]:
 
 
 def _unet_component(name: str) -> str:
-    for part, component in (("_attn1_", "self_attn"), ("_attn2_", "cross_attn"), ("_ff_", "ffn"), ("time_emb_proj", "mod"), ("emb_layers", "mod")):
+    for part, component in (
+        ("_attn1_", "self_attn"),
+        ("_attn2_", "cross_attn"),
+        ("_ff_", "ffn"),
+        ("time_emb_proj", "mod"),
+        ("emb_layers", "mod"),
+    ):
         if part in name:
             return component
     return "other"

@@ -47,7 +47,10 @@ def test_tables_and_lists_of_a_file():
 
 
 def test_values_may_be_learning_rates():
-    assert resolve("double_0:1e-4,double_1:0.5x", parse=rate) == {("double", 0): Rate(1e-4), ("double", 1): Rate(0.5, True)}
+    assert resolve("double_0:1e-4,double_1:0.5x", parse=rate) == {
+        ("double", 0): Rate(1e-4),
+        ("double", 1): Rate(0.5, True),
+    }
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,7 @@ def test_index_lists():
 
 @pytest.mark.parametrize("text", ["1-x", "3-1", "one"])
 def test_bad_index_lists_are_refused(text):
-    with pytest.raises(ValueError, match="neither a block|backwards"):
+    with pytest.raises(ValueError, match=r"neither a block|backwards"):
         parse_indices(text)
 
 

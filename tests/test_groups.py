@@ -15,7 +15,13 @@ def groups_of(text_encoder=None, args=None, **grid):
     return network, groups, descriptions
 
 
-GRID = {"depth_strategy": "linear", "self_attn_lr": "2x", "ffn_lr": "0.5x", "loraplus_lr_ratio": "16", "block_lr_weight": "single_3:0"}
+GRID = {
+    "depth_strategy": "linear",
+    "self_attn_lr": "2x",
+    "ffn_lr": "0.5x",
+    "loraplus_lr_ratio": "16",
+    "block_lr_weight": "single_3:0",
+}
 
 
 def test_parameters_with_the_same_lr_share_a_group():
@@ -59,4 +65,10 @@ def test_names_survive_the_optimizer_and_its_state_dict():
 
 def test_sides():
     assert side_of("lora_up.weight") == side_of("lora_up.2.weight") == side_of("x.lora_B.default.weight") == "up"
-    assert side_of("lora_down.weight") == side_of("lora_A.weight") == side_of("lora_upper") == side_of("dora_scale") == "down"
+    assert (
+        side_of("lora_down.weight")
+        == side_of("lora_A.weight")
+        == side_of("lora_upper")
+        == side_of("dora_scale")
+        == "down"
+    )

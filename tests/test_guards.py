@@ -13,7 +13,15 @@ FIXED = ["relative_step=False", "scale_parameter=False", "warmup_init=False"]
 
 @pytest.mark.parametrize(
     "optimizer",
-    ["Prodigy", "prodigyopt.Prodigy", "DAdaptAdam", "DAdaptAdaGrad", "DAdaptation", "pytorch_optimizer.Prodigy", "pytorch_optimizer.DAdaptLion"],
+    [
+        "Prodigy",
+        "prodigyopt.Prodigy",
+        "DAdaptAdam",
+        "DAdaptAdaGrad",
+        "DAdaptation",
+        "pytorch_optimizer.Prodigy",
+        "pytorch_optimizer.DAdaptLion",
+    ],
 )
 def test_one_lr_for_all_groups_is_refused_only_where_lrs_differ(optimizer):
     with pytest.raises(GridError, match="knows one LR for all groups, this grid has 2"):
@@ -21,7 +29,9 @@ def test_one_lr_for_all_groups_is_refused_only_where_lrs_differ(optimizer):
     check_optimizer(trainer_args(optimizer_type=optimizer), [1.0, 1.0])
 
 
-@pytest.mark.parametrize("extra", [None, ["scale_parameter=False"], ["relative_step=True"], ["relative_step=False", "warmup_init=True"]])
+@pytest.mark.parametrize(
+    "extra", [None, ["scale_parameter=False"], ["relative_step=True"], ["relative_step=False", "warmup_init=True"]]
+)
 def test_adafactor_that_sets_its_own_lr_is_refused(extra):
     with pytest.raises(GridError, match="--optimizer_args relative_step=False"):
         check_optimizer(trainer_args(optimizer_type="AdaFactor", optimizer_args=extra), TWO)

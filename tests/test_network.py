@@ -16,7 +16,9 @@ def train(model, network, groups, steps=5):
     for step in range(steps):
         torch.manual_seed(step)
         model(torch.randn(4, WIDTH)).square().mean().backward()
-        own = torch.stack([p.grad.norm() for g in optimizer.param_groups for p in g["params"] if p.grad is not None]).norm()
+        own = torch.stack(
+            [p.grad.norm() for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+        ).norm()
         clipped = torch.nn.utils.clip_grad_norm_(network.get_trainable_params(), 1.0)
         seen.append((float(clipped), float(own)))
         optimizer.step()
@@ -30,7 +32,9 @@ def test_without_grid_arguments_the_groups_are_the_wrapped_modules():
     for arguments in ({}, {"loraplus_lr_ratio": "4"}):
         model, plain_model = Flux(), Flux()
         torch.manual_seed(0)
-        plain = lycoris.kohya.create_network(1.0, 2, 1, None, None, plain_model, algo="lora", preset="attn-mlp", **arguments)
+        plain = lycoris.kohya.create_network(
+            1.0, 2, 1, None, None, plain_model, algo="lora", preset="attn-mlp", **arguments
+        )
         plain.apply_to(None, plain_model, False, True)
         expected, descriptions = plain.prepare_optimizer_params(None, None, 1e-4)
         torch.manual_seed(0)
@@ -47,7 +51,7 @@ def test_without_grid_arguments_the_groups_are_the_wrapped_modules():
 def test_without_grid_arguments_the_plan_still_tells_the_truth():
     model = Flux()
     network = make_network(model, loraplus_lr_ratio="4")
-    groups, _ = start(network, model, learning_rate=3e-4)
+    start(network, model, learning_rate=3e-4)
     row = network.grid_plan.rows[0]
     assert (row.lr_down, row.lr_up) == (3e-4, pytest.approx(1.2e-3))
     assert dict(network.grid_plan.header) == {"grid": "off"}
@@ -183,7 +187,9 @@ def test_any_module_can_be_the_base():
     import lr_grid.network
 
     model = Flux()
-    network = lr_grid.network.create_network(1.0, 2, 1, None, None, model, base="lycoris.kohya", preset="attn-mlp", ffn_lr="2x")
+    network = lr_grid.network.create_network(
+        1.0, 2, 1, None, None, model, base="lycoris.kohya", preset="attn-mlp", ffn_lr="2x"
+    )
     groups, _ = start(network, model)
     assert len(groups) == 3  # default, ffn, and the fused mean of both
     with pytest.raises(GridError, match="base=networks"):
@@ -203,7 +209,9 @@ def test_the_plan_is_written_beside_the_lora(tmp_path, capsys):
     assert (module["component"], module["stack"], module["block"], module["rank"]) == ("ffn", "double", 1, 2)
     assert module["lr_down"] == pytest.approx(2e-4)
     assert sum(len(group["params"]) for group in data["groups"]) == 2 * len(data["modules"])
-    assert capsys.readouterr().out.startswith("[lr_grid] model=flux strategy=flat base_lr=0.0001 groups=3 params=84 modules=42")
+    assert capsys.readouterr().out.startswith(
+        "[lr_grid] model=flux strategy=flat base_lr=0.0001 groups=3 params=84 modules=42"
+    )
 
 
 def resumable(tmp_path, grid, **args):

@@ -62,7 +62,9 @@ def test_fused_takes_the_geometric_mean_or_its_own_lr():
 
 def test_default_lr_follows_the_depth_curve_for_mod_but_embed_and_other_take_it_flat():
     model = Flux()
-    values = lrs(model, preset=toml_preset_with_embedder(), default_lr="2e-4", depth_strategy="linear", min_depth_factor="0.5")
+    values = lrs(
+        model, preset=toml_preset_with_embedder(), default_lr="2e-4", depth_strategy="linear", min_depth_factor="0.5"
+    )
     assert down(values, "double_blocks_2_img_mod_lin") == pytest.approx(1e-4)
     assert down(values, "img_in") == pytest.approx(2e-4)
 
@@ -73,13 +75,16 @@ def toml_preset_with_embedder() -> str:
 
     file = Path(tempfile.mkdtemp()) / "preset.toml"
     file.write_text(
-        'enable_conv = false\nunet_target_module = ["DoubleStreamBlock", "SingleStreamBlock"]\nunet_target_name = ["img_in"]\n'
+        'enable_conv = false\nunet_target_module = ["DoubleStreamBlock", "SingleStreamBlock"]\n'
+        'unet_target_name = ["img_in"]\n'
     )
     return str(file)
 
 
 def test_block_lr_takes_the_place_of_component_and_depth_but_weights_stay():
-    values = lrs(block_lr="double_2:5e-5,single:2x", self_attn_lr="9e-4", depth_strategy="linear", block_lr_weight="double_2:0.5")
+    values = lrs(
+        block_lr="double_2:5e-5,single:2x", self_attn_lr="9e-4", depth_strategy="linear", block_lr_weight="double_2:0.5"
+    )
     assert down(values, "double_blocks_2_img_attn_qkv") == pytest.approx(5e-5 * 0.5)
     assert down(values, "double_blocks_2_img_mod_lin") == pytest.approx(5e-5 * 0.5)
     assert down(values, "single_blocks_3_linear1") == pytest.approx(2 * BASE)
@@ -99,7 +104,9 @@ def test_module_lr_is_final_first_match_wins_and_loraplus_still_applies():
 
 
 def test_module_lr_may_name_lora_names():
-    assert down(lrs(module_lr="lora_unet_single_blocks_0_linear1$:3e-5"), "single_blocks_0_linear1") == pytest.approx(3e-5)
+    assert down(lrs(module_lr="lora_unet_single_blocks_0_linear1$:3e-5"), "single_blocks_0_linear1") == pytest.approx(
+        3e-5
+    )
 
 
 def test_loraplus_of_a_component_beats_the_parts():
@@ -131,7 +138,10 @@ def test_quantised_depth_has_that_many_groups():
 def test_each_text_encoder_keeps_its_own_lr():
     encoders = [TextEncoder(), TextEncoder()]
     values = lrs(
-        text_encoder=encoders, args={"text_encoder_lr": [1e-5, 2e-5]}, depth_strategy="linear", loraplus_text_encoder_lr_ratio="4"
+        text_encoder=encoders,
+        args={"text_encoder_lr": [1e-5, 2e-5]},
+        depth_strategy="linear",
+        loraplus_text_encoder_lr_ratio="4",
     )
     layer = "text_model_encoder_layers_1_mlp_fc1"
     assert values[f"lora_te1_{layer}.lora_down.weight"] == pytest.approx(1e-5)
@@ -174,7 +184,9 @@ def test_plans_that_cannot_be(grid, message):
 
 def test_every_row_says_why():
     model = Flux()
-    network = make_network(model, depth_strategy="linear", self_attn_lr="2x", block_lr_weight="double_1:0.5", train_components="self_attn")
+    network = make_network(
+        model, depth_strategy="linear", self_attn_lr="2x", block_lr_weight="double_1:0.5", train_components="self_attn"
+    )
     start(network, model)
     rows = {row.site.path: row for row in network.grid_plan.rows}
     assert rows["double_blocks.1.img_attn.qkv"].why == "self_attn_lr 2x x depth 0.65 x weight 0.5 (block_lr_weight)"

@@ -24,7 +24,8 @@ def test_blocks_down_components_across_stack_by_stack():
         loraplus_unet_lr_ratio="16",
     )
     assert text == (
-        "[lr_grid] model=flux strategy=linear min_depth_factor=0.5 base_lr=0.0001 groups=11 params=88 modules=44 frozen_modules=6\n"
+        "[lr_grid] model=flux strategy=linear min_depth_factor=0.5 base_lr=0.0001"
+        " groups=11 params=88 modules=44 frozen_modules=6\n"
         "[lr_grid] LoRA+ is on: LRs are lora_down/lora_up\n"
         "double  self_attn             cross_attn            ffn                   mod\n"
         "0       2.00e-04/3.20e-03 x2  1.00e-04/1.60e-03 x4  2.00e-04/3.20e-03 x2  1.00e-04/1.60e-03 x2\n"

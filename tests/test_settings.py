@@ -29,7 +29,10 @@ def test_learning_rates_are_absolute_or_relative():
 
 
 def test_component_lr_is_the_single_keys_in_one():
-    assert read(component_lr="self_attn:4e-4,ffn:0.75x").component_lr == read(self_attn_lr="4e-4", ffn_lr="0.75x").component_lr
+    assert (
+        read(component_lr="self_attn:4e-4,ffn:0.75x").component_lr
+        == read(self_attn_lr="4e-4", ffn_lr="0.75x").component_lr
+    )
 
 
 def test_both_forms_for_one_component_contradict():

@@ -18,7 +18,15 @@ UNET_ONLY = "--network_train_unet_only"
 def sd15(sd_scripts, tmp_path):
     def run(name, *network_args, extra=(), module="networks.lora_grid", steps=2, **options):
         return sd_scripts.run(
-            "train_network.py", "sd15", workdir=tmp_path, name=name, network_module=module, network_args=network_args, extra=extra, steps=steps, **options
+            "train_network.py",
+            "sd15",
+            workdir=tmp_path,
+            name=name,
+            network_module=module,
+            network_args=network_args,
+            extra=extra,
+            steps=steps,
+            **options,
         )
 
     return run
@@ -28,7 +36,15 @@ def sd15(sd_scripts, tmp_path):
 def flux(sd_scripts, tmp_path):
     def run(name, *network_args, extra=(), module="networks.lora_flux_grid", steps=2, **options):
         return sd_scripts.run(
-            "flux_train_network.py", "flux", workdir=tmp_path, name=name, network_module=module, network_args=network_args, extra=extra, steps=steps, **options
+            "flux_train_network.py",
+            "flux",
+            workdir=tmp_path,
+            name=name,
+            network_module=module,
+            network_args=network_args,
+            extra=extra,
+            steps=steps,
+            **options,
         )
 
     return run
@@ -46,7 +62,9 @@ def assert_clean_clipping(result, rel=1e-4) -> None:
 
 def test_lr_0_makes_no_lora_and_trained_weights_under_it_survive(flux, tmp_path):
     first = flux("first", "depth_strategy=flat", steps=3).expect_success()
-    cut = flux("cut", "ffn_lr=0", "fused_lr=1x", "block_lr_weight=single_0:0", extra=["--text_encoder_lr=0"]).expect_success()
+    cut = flux(
+        "cut", "ffn_lr=0", "fused_lr=1x", "block_lr_weight=single_0:0", extra=["--text_encoder_lr=0"]
+    ).expect_success()
     expected = set()
     for name in modules_of(first.lora()):
         if not name.startswith("lora_te"):
@@ -56,8 +74,10 @@ def test_lr_0_makes_no_lora_and_trained_weights_under_it_survive(flux, tmp_path)
     assert modules_of(cut.lora()) == expected
     assert_clean_clipping(cut)
 
-    # Weights that LR 0 now freezes: kept, frozen, saved again; over five steps nothing outside the optimizer has a gradient.
-    weights = {key: torch.randn_like(v) * 0.01 if "lora_" in key.partition(".")[2] else v for key, v in first.lora().items()}
+    # Weights that LR 0 now freezes: kept, frozen, saved again; in five steps nothing outside the optimizer has a gradient.
+    weights = {
+        key: torch.randn_like(v) * 0.01 if "lora_" in key.partition(".")[2] else v for key, v in first.lora().items()
+    }
     save_file(weights, tmp_path / "start.safetensors")
     kept = flux(
         "kept", "ffn_lr=0", "fused_lr=1x", "block_lr_weight=single_0:0",
@@ -76,7 +96,13 @@ def test_lr_0_makes_no_lora_and_trained_weights_under_it_survive(flux, tmp_path)
 
 
 def test_upstreams_block_weights_take_the_place_of_the_grids(sd15):
-    args = ["down_lr_weight=sine+.5", "mid_lr_weight=0.7", "up_lr_weight=" + ",".join("1" * 6 + "0" * 6), "self_attn_lr=2x", "depth_strategy=linear"]
+    args = [
+        "down_lr_weight=sine+.5",
+        "mid_lr_weight=0.7",
+        "up_lr_weight=" + ",".join("1" * 6 + "0" * 6),
+        "self_attn_lr=2x",
+        "depth_strategy=linear",
+    ]
     result = sd15("weights", *args, extra=[UNET_ONLY]).expect_success()
     import math
 
@@ -92,7 +118,13 @@ def test_upstreams_block_weights_take_the_place_of_the_grids(sd15):
 
 
 def test_network_reg_lrs_is_final_under_a_grid_and_loraplus_applies(flux):
-    result = flux("reg", "network_reg_lrs=double_blocks_0_img=3e-4", "self_attn_lr=2x", "depth_strategy=linear", "loraplus_lr_ratio=4").expect_success()
+    result = flux(
+        "reg",
+        "network_reg_lrs=double_blocks_0_img=3e-4",
+        "self_attn_lr=2x",
+        "depth_strategy=linear",
+        "loraplus_lr_ratio=4",
+    ).expect_success()
     lrs = result.learning_rates()
     assert lrs["lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight"] == pytest.approx(3e-4)
     assert lrs["lora_unet_double_blocks_0_img_mlp_0.lora_up.weight"] == pytest.approx(12e-4)
@@ -101,9 +133,13 @@ def test_network_reg_lrs_is_final_under_a_grid_and_loraplus_applies(flux):
 
 
 def test_type_dims_and_block_indices_of_upstream(flux):
-    result = flux("dims", "single_dim=2", "img_mlp_dim=0", "train_double_block_indices=1", "ffn_lr=2x", extra=[UNET_ONLY])
+    result = flux(
+        "dims", "single_dim=2", "img_mlp_dim=0", "train_double_block_indices=1", "ffn_lr=2x", extra=[UNET_ONLY]
+    )
     assert "no ffn module in flux" in result.text  # img_mlp_dim=0 left none
-    result = flux("dims2", "single_dim=2", "train_double_block_indices=1", "ffn_lr=2x", extra=[UNET_ONLY]).expect_success()
+    result = flux(
+        "dims2", "single_dim=2", "train_double_block_indices=1", "ffn_lr=2x", extra=[UNET_ONLY]
+    ).expect_success()
     tensors = result.lora()
     assert tensors["lora_unet_single_blocks_0_linear1.lora_down.weight"].shape[0] == 2
     assert not [key for key in tensors if "double_blocks_0" in key]
@@ -111,17 +147,26 @@ def test_type_dims_and_block_indices_of_upstream(flux):
 
 
 def test_split_qkv_where_upstreams_works(flux):
-    result = flux("split", "split_qkv=True", "train_blocks=single", "loraplus_lr_ratio=4", "fused_lr=2x", extra=[UNET_ONLY])
+    result = flux(
+        "split", "split_qkv=True", "train_blocks=single", "loraplus_lr_ratio=4", "fused_lr=2x", extra=[UNET_ONLY]
+    )
     lrs = result.expect_success().learning_rates()
-    assert [lrs[f"lora_unet_single_blocks_0_linear1.lora_down.{i}.weight"] for i in range(4)] == pytest.approx([2e-3] * 4)
+    assert [lrs[f"lora_unet_single_blocks_0_linear1.lora_down.{i}.weight"] for i in range(4)] == pytest.approx(
+        [2e-3] * 4
+    )
     assert [lrs[f"lora_unet_single_blocks_0_linear1.lora_up.{i}.weight"] for i in range(4)] == pytest.approx([8e-3] * 4)
-    assert set(result.lora()) >= {"lora_unet_single_blocks_0_linear1.lora_down.weight"}  # saved merged, as upstream does
+    assert set(result.lora()) >= {
+        "lora_unet_single_blocks_0_linear1.lora_down.weight"
+    }  # saved merged, as upstream does
 
 
 def test_dim_from_weights_keeps_grid_and_loraplus(sd15, tmp_path):
     first = sd15("first", network_dim=6, extra=[UNET_ONLY]).expect_success()
     result = sd15(
-        "second", "self_attn_lr=2x", "loraplus_lr_ratio=16", extra=[UNET_ONLY, "--dim_from_weights", f"--network_weights={first.lora_path}"]
+        "second",
+        "self_attn_lr=2x",
+        "loraplus_lr_ratio=16",
+        extra=[UNET_ONLY, "--dim_from_weights", f"--network_weights={first.lora_path}"],
     ).expect_success()
     lrs = result.learning_rates()
     name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
@@ -132,8 +177,10 @@ def test_dim_from_weights_keeps_grid_and_loraplus(sd15, tmp_path):
 
 def test_base_weights_do_not_change_what_a_grid_trains(sd15):
     first = sd15("first", extra=[UNET_ONLY]).expect_success()
-    result = sd15("second", "self_attn_lr=2x", extra=[UNET_ONLY, "--base_weights", str(first.lora_path)]).expect_success()
-    # sd-scripts' own list of targets leaks from the merged network into the next one (227 modules); a grid starts from 192.
+    result = sd15(
+        "second", "self_attn_lr=2x", extra=[UNET_ONLY, "--base_weights", str(first.lora_path)]
+    ).expect_success()
+    # sd-scripts' list of targets leaks from the merged network into the next one (227 modules); a grid starts from 192.
     assert result.probe()["network"]["tensors"] == 2 * 192
     assert "all weights merged" in result.text
 
@@ -141,7 +188,9 @@ def test_base_weights_do_not_change_what_a_grid_trains(sd15):
 def test_only_one_side_of_the_model(sd15):
     unet = sd15("unet", "ffn_lr=2x", extra=[UNET_ONLY]).expect_success()
     assert {name[:9] for name in unet.learning_rates()} == {"lora_unet"}
-    text = sd15("te", "module_lr=mlp_fc1:5e-5", extra=["--network_train_text_encoder_only", "--text_encoder_lr=2e-4"]).expect_success()
+    text = sd15(
+        "te", "module_lr=mlp_fc1:5e-5", extra=["--network_train_text_encoder_only", "--text_encoder_lr=2e-4"]
+    ).expect_success()
     lrs = text.learning_rates()
     assert {name[:7] for name in lrs} == {"lora_te"}
     assert {lr for name, lr in lrs.items() if "fc1" in name} == {5e-5}
@@ -169,7 +218,14 @@ def test_any_module_of_the_trainer_can_be_the_base(sd15):
 
 
 def test_lycoris_in_the_trainer(sd15):
-    result = sd15("lycoris", "algo=locon", "preset=attn-mlp", "cross_attn_lr=3x", "loraplus_lr_ratio=2", module="networks.lycoris_grid").expect_success()
+    result = sd15(
+        "lycoris",
+        "algo=locon",
+        "preset=attn-mlp",
+        "cross_attn_lr=3x",
+        "loraplus_lr_ratio=2",
+        module="networks.lycoris_grid",
+    ).expect_success()
     lrs = result.learning_rates()
     assert {round(lr, 9) for name, lr in lrs.items() if "attn2" in name} == {3e-3, 6e-3}
     assert {round(lr, 9) for name, lr in lrs.items() if "attn1" in name} == {1e-3, 2e-3}

@@ -37,7 +37,9 @@ def flux_lr(name: str) -> float:
         return TE
     stack, block, component = flux_place(name)
     attention, ffn = 1.5 * BASE, 0.5 * BASE
-    lr = {"self_attn": attention, "ffn": ffn, "fused": (attention * ffn) ** 0.5, "cross_attn": 0.25 * BASE}.get(component, BASE)
+    lr = {"self_attn": attention, "ffn": ffn, "fused": (attention * ffn) ** 0.5, "cross_attn": 0.25 * BASE}.get(
+        component, BASE
+    )
     lr *= linear(block, {"double": 19, "single": 38}[stack], 0.3) * FLUX_WEIGHTS.get((stack, block), 1.0)
     return lr * 16 if is_up(name) else lr
 
@@ -46,7 +48,15 @@ GRIDS = {
     "sd15": (
         "train_network.py",
         "networks.lora_grid",
-        ["depth_strategy=inverted_u", "peak_position=0.4", "self_attn_lr=2e-3", "cross_attn_lr=0.5x", "default_lr=8e-4", "conv_dim=4", "conv_alpha=1"],
+        [
+            "depth_strategy=inverted_u",
+            "peak_position=0.4",
+            "self_attn_lr=2e-3",
+            "cross_attn_lr=0.5x",
+            "default_lr=8e-4",
+            "conv_dim=4",
+            "conv_alpha=1",
+        ],
         [f"--text_encoder_lr={TE}"],
         sd15_lr,
         578,

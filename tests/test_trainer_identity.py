@@ -32,21 +32,46 @@ def test_the_saved_lora_is_upstreams(sd_scripts, tmp_path, script, model, module
 
 def test_one_lr_everywhere_through_the_grids_own_groups_is_upstreams_too(sd_scripts, tmp_path):
     common = {"workdir": tmp_path, "steps": 3}
-    upstream = sd_scripts.run("train_network.py", "sd15", name="a", network_module="networks.lora", **common).expect_success()
+    upstream = sd_scripts.run(
+        "train_network.py", "sd15", name="a", network_module="networks.lora", **common
+    ).expect_success()
     grid = sd_scripts.run(
-        "train_network.py", "sd15", name="b", network_module="networks.lora_grid", network_args=["depth_strategy=flat"], **common
+        "train_network.py",
+        "sd15",
+        name="b",
+        network_module="networks.lora_grid",
+        network_args=["depth_strategy=flat"],
+        **common,
     ).expect_success()
     assert_same(upstream, grid)
 
 
 def test_upstreams_own_lr_arguments_alone_are_upstreams_run(sd_scripts, tmp_path):
     for script, model, module, args in (
-        ("train_network.py", "sd15", "networks.lora", ["down_lr_weight=sine+.5", "mid_lr_weight=1", "up_lr_weight=cosine", "block_lr_zero_threshold=0.1"]),
-        ("flux_train_network.py", "flux", "networks.lora_flux", ["network_reg_lrs=double_blocks_0=3e-4,single=5e-4", "network_reg_dims=single=2", "img_mod_dim=0", "train_double_block_indices=0", "loraplus_unet_lr_ratio=4"]),
+        (
+            "train_network.py",
+            "sd15",
+            "networks.lora",
+            ["down_lr_weight=sine+.5", "mid_lr_weight=1", "up_lr_weight=cosine", "block_lr_zero_threshold=0.1"],
+        ),
+        (
+            "flux_train_network.py",
+            "flux",
+            "networks.lora_flux",
+            [
+                "network_reg_lrs=double_blocks_0=3e-4,single=5e-4",
+                "network_reg_dims=single=2",
+                "img_mod_dim=0",
+                "train_double_block_indices=0",
+                "loraplus_unet_lr_ratio=4",
+            ],
+        ),
     ):
         common = {"workdir": tmp_path, "network_args": args, "steps": 3}
         upstream = sd_scripts.run(script, model, name=f"{model}_a", network_module=module, **common).expect_success()
-        grid = sd_scripts.run(script, model, name=f"{model}_b", network_module=f"{module}_grid", **common).expect_success()
+        grid = sd_scripts.run(
+            script, model, name=f"{model}_b", network_module=f"{module}_grid", **common
+        ).expect_success()
         assert_same(upstream, grid)
         assert upstream.learning_rates() == grid.learning_rates()
         told = {m["name"]: m for m in plan(grid)["modules"]}

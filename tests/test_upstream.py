@@ -18,7 +18,7 @@ def helper(is_sdxl, nw_kwargs):
 
 
 def create_network(multiplier, network_dim, vae, unet, neuron_dropout=None, **kwargs):
-    conv = kwargs.get("conv_dim", None)
+    conv = kwargs.get("conv_dim")
     return conv, helper(False, kwargs), Module(**kwargs)
 
 
@@ -27,7 +27,14 @@ def no_kwargs(multiplier):
 
 
 def test_keys_are_followed_into_helpers_and_constructors():
-    assert known_keys(create_network) == {"neuron_dropout", "conv_dim", "mid_lr_weight", "down_lr_weight", "rank", "scale"}
+    assert known_keys(create_network) == {
+        "neuron_dropout",
+        "conv_dim",
+        "mid_lr_weight",
+        "down_lr_weight",
+        "rank",
+        "scale",
+    }
 
 
 def test_the_trainers_own_parameters_are_no_arguments():
@@ -45,7 +52,9 @@ def test_a_real_module_lycoris():
 
 def test_what_nobody_takes_is_a_problem():
     problems = Problems()
-    check_arguments("networks.lora", create_network, {"conv_dims": "4", "dropout": None, "dora_wd": "True"}, frozenset(), problems)
+    check_arguments(
+        "networks.lora", create_network, {"conv_dims": "4", "dropout": None, "dora_wd": "True"}, frozenset(), problems
+    )
     assert len(problems.found) == 2
     assert "Did you mean conv_dim?" in problems.found[0]
     assert "networks.lycoris_grid" in problems.found[1]

@@ -81,5 +81,7 @@ FAMILIES: tuple[Family, ...] = (
         numbering=number_diffusers_unet,
     ),
     Family("flux", ("Flux",), ("double_blocks", "single_blocks"), _FLUX_RULES, _FLUX_OUTSIDE, stacks=_DOUBLE_SINGLE),
-    Family("chroma", ("Chroma",), ("double_blocks", "single_blocks"), _FLUX_RULES, _FLUX_OUTSIDE, stacks=_DOUBLE_SINGLE),
+    Family(
+        "chroma", ("Chroma",), ("double_blocks", "single_blocks"), _FLUX_RULES, _FLUX_OUTSIDE, stacks=_DOUBLE_SINGLE
+    ),
 )

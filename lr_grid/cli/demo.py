@@ -67,10 +67,10 @@ def run(args: argparse.Namespace) -> int:
         fresh=args.fresh,
     )
     options.check()
-    from lr_grid.demo import require_packages  # noqa: PLC0415 - the command line stays light until a demo runs
+    from lr_grid.demo import require_packages
 
     require_packages()
-    from lr_grid.demo.run import run_demo  # noqa: PLC0415
+    from lr_grid.demo.run import run_demo
 
     run_demo(options, started)
     return 0

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -109,7 +110,7 @@ def train_base(recipe: BaseRecipe, train: Digits) -> DigitDiT:
             average.update_parameters(model)
             bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
             bar.update()
-    return average.module
+    return cast(DigitDiT, average.module)
 
 
 def _new_model(recipe: BaseRecipe) -> DigitDiT:

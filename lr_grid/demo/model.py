@@ -104,14 +104,16 @@ class DigitDiT(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
         self.time_in = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.time_modulation = nn.Linear(width, 6 * width)
-        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.depth))
+        blocks = [Block(width, config.heads) for _ in range(config.depth)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm_out = nn.LayerNorm(width, elementwise_affine=False)
         self.patch_out = nn.Linear(width, patch * patch)
         class_tokens = torch.randn(NUM_CLASSES + 1, config.context_tokens, width)
         class_tokens[NULL_CLASS] = 0.0
+        self.class_tokens: Tensor
         self.register_buffer("class_tokens", class_tokens)
         # Every block starts as the identity plus a small step, and the output at zero: short trainings stay stable.
-        for layer in [self.time_modulation, self.patch_out, *(block.cross_attn.output_proj for block in self.blocks)]:
+        for layer in [self.time_modulation, self.patch_out, *(block.cross_attn.output_proj for block in blocks)]:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ def _run(options: DemoOptions, folder: Path, started: float) -> DemoResult:
 
     grid_picture = folder / f"{options.output_name}.lr_grid.png"
     digits_picture = folder / f"{options.output_name}.digits.png"
-    plan = network.grid_plan
+    plan = cast(Plan, network.grid_plan)
     draw_plan(plan, grid_picture)
     draw_digits(
         before.drawn,
@@ -166,7 +167,7 @@ def _one_thread() -> Iterator[None]:
 @contextmanager
 def _quiet_lycoris() -> Iterator[None]:
     """LyCORIS' preset lists the blocks of every family it knows, and it warns about each that this model lacks."""
-    import lycoris.kohya  # noqa: F401, PLC0415 - sets its logger's level when it is first imported
+    import lycoris.kohya  # noqa: F401 - sets its logger's level when it is first imported
 
     logger = logging.getLogger("LyCORIS")
     level = logger.level

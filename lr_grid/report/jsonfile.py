@@ -12,7 +12,9 @@ import lr_grid
 from lr_grid.plan import Plan
 
 
-def plan_to_dict(plan: Plan, base: str, groups: Sequence[dict[str, Any]], descriptions: Sequence[str]) -> dict[str, Any]:
+def plan_to_dict(
+    plan: Plan, base: str, groups: Sequence[dict[str, Any]], descriptions: Sequence[str]
+) -> dict[str, Any]:
     """The plan as plain data (LRs absolute). ``base`` is the wrapped network module."""
     return {
         "lr_grid": lr_grid.__version__,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lr_grid.plan import Plan, Row
-from lr_grid.words import COMPONENTS
+from lr_grid.words import COMPONENTS, MAIN_PART
 
 COLOURS = "viridis"
 FROZEN_COLOUR = "#d9d9d9"
@@ -45,8 +46,15 @@ class _Cell:
 
     @property
     def mean(self) -> float:
-        """Geometric mean of the LRs."""
-        return math.exp(sum(math.log(lr) for lr in self.lrs) / len(self.lrs))
+        """Geometric mean of the LRs' sizes: what the colour shows (a negative LR unlearns at its size)."""
+        return math.exp(sum(math.log(abs(lr)) for lr in self.lrs) / len(self.lrs))
+
+    @property
+    def text(self) -> str:
+        """The LR, or the range of several."""
+        if self.several:
+            return f"{_two_digits(min(self.lrs))}–{_two_digits(max(self.lrs))}"
+        return format_lr(self.lrs[0])
 
     @property
     def several(self) -> bool:
@@ -135,11 +143,12 @@ def format_lr(lr: float) -> str:
 
 
 def _panels(plan: Plan) -> list[_Panel]:
-    rows = [row for row in plan.rows if row.site.part == "unet"]
-    by_stack: dict[str | None, list[Row]] = {name: [] for name in plan.stacks}
+    rows = [row for row in plan.rows if row.site.part == MAIN_PART]
+    by_stack: dict[str, list[Row]] = {name: [] for name in plan.stacks}
     for row in rows:
-        by_stack.setdefault(row.site.stack, []).append(row)
-    outside = by_stack.pop(None, [])
+        if row.site.stack is not None:
+            by_stack.setdefault(row.site.stack, []).append(row)
+    outside = [row for row in rows if row.site.stack is None]
     panels = []
     for name, members in by_stack.items():
         if members:
@@ -207,7 +216,8 @@ def _draw_panel(axes: Axes, panel: _Panel, norm: LogNorm | None, cell_height: fl
         axes.set_yticks([])
     else:
         step = 1 if cell_height >= _TEXT_CELL_HEIGHT else 5
-        axes.set_yticks([index + 0.5 for index in range(0, panel.blocks, step)], range(0, panel.blocks, step))
+        shown = range(0, panel.blocks, step)
+        axes.set_yticks([index + 0.5 for index in shown], [str(index) for index in shown])
         axes.text(-0.06, -0.05 / cell_height, "block", fontsize=7, ha="right", va="baseline", color="#444444")
     starts = _draw_column_heads(axes, panel, cell_height)
     for cell in panel.cells:
@@ -245,11 +255,9 @@ def _draw_cell(axes: Axes, stack: str, cell: _Cell, *, x: float, norm: LogNorm |
     width = _column_width(cell.side)
     gid = f"cell:{stack}:{cell.block}:{cell.component}:{cell.side}"
     if cell.lrs and norm is not None:
-        colour = matplotlib.colormaps[COLOURS](norm(cell.mean))
+        colour: Any = matplotlib.colormaps[COLOURS](norm(cell.mean))
         ink = _ink(colour)
-        text = format_lr(cell.mean)
-        if cell.several:
-            text = f"{_two_digits(min(cell.lrs))}–{_two_digits(max(cell.lrs))}"
+        text = cell.text
     else:
         colour, ink, text = FROZEN_COLOUR, "#333333", "frozen"
     hatch = "////" if cell.frozen else None
@@ -305,6 +313,8 @@ def _draw_bar(figure: Figure, norm: LogNorm, width: float, height: float, footer
     length = min(5.0, width - _LEFT - 1.3)
     axes = figure.add_axes((_LEFT / width, (footer - 0.36) / height, length / width, 0.15 / height), label="colour bar")
     bar = figure.colorbar(ScalarMappable(norm, COLOURS), cax=axes, orientation="horizontal")
+    assert norm.vmin is not None
+    assert norm.vmax is not None
     ticks = _ticks(norm.vmin, norm.vmax)
     bar.set_ticks(ticks, labels=[format_lr(tick) for tick in ticks])
     bar.minorticks_off()

@@ -15,8 +15,8 @@ def main(sd_scripts: Path, output: Path) -> None:
     # this folder goes last: its module names must not shadow the trainer's
     sys.path[0] = str(sd_scripts)
     sys.path += [str(HERE / "torchvision_stand_in"), str(HERE)]
-    import tiny_data  # noqa: PLC0415  needs the path above
-    import tiny_models  # noqa: PLC0415
+    import tiny_data
+    import tiny_models
 
     tiny_data.make_dataset(output / "dataset")
     tiny_data.make_tokenizers(output / "tokenizers")

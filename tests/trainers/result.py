@@ -42,7 +42,7 @@ class RunResult:
         return "\n".join(self.text.splitlines()[-lines:])
 
     def lora(self) -> dict[str, torch.Tensor]:
-        from safetensors.torch import load_file  # noqa: PLC0415  most tests need neither torch nor this
+        from safetensors.torch import load_file
 
         self._must_exist(self.lora_path)
         return load_file(self.lora_path)

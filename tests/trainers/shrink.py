@@ -3,7 +3,6 @@
 Runs in the trainer's process (or the model maker's), with sd-scripts on ``sys.path``; no file of sd-scripts is changed.
 Imports are local because each family costs seconds of them.
 """
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
