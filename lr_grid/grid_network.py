@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -17,9 +17,13 @@ from lr_grid.guards import check_negative, check_optimizer
 from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs, make_plan
 from lr_grid.report import announce
 from lr_grid.resume import check_resume
+from lr_grid.settings import GridSettings
 from lr_grid.upstream import drop_modules, network_modules
 from lr_grid.weights import trained_names
 from lr_grid.words import MAIN_PART
+
+MANY_GROUPS = 100
+"""From here on groups are felt in the optimizer step and in a tracker's logs (2 scalars a group in sd-scripts)."""
 
 
 @dataclass
@@ -157,6 +161,7 @@ class GridMixin:
         facts = {**state.dropped, **{name: _facts(module) for name, module in modules.items()}}
         state.plan = make_plan(state.grid, facts, _lrs(text_encoder_lr, unet_lr, default_lr), sorted(parts))
         groups, descriptions = build_groups(state.plan, modules)
+        state.plan = _with_advice(state.plan, len(groups), state.grid.settings)
         state.trainable = [parameter for group in groups for parameter in group["params"]]
         held = {id(parameter) for parameter in state.trainable}
         state.frozen = [p for p in self.parameters() if id(p) not in held]  # type: ignore[attr-defined]
@@ -200,6 +205,14 @@ def _keeping_frozen(regularize: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return wrapped
+
+
+def _with_advice(plan: Plan, groups: int, settings: GridSettings) -> Plan:
+    """Adds what could be done about very many groups."""
+    if groups <= MANY_GROUPS or settings.depth_strategy == "flat" or settings.depth_levels:
+        return plan
+    advice = f"{groups} optimizer groups, each one or two lines in every log: depth_levels=8 would make far fewer"
+    return replace(plan, notices=(*plan.notices, advice))
 
 
 def _facts(module: nn.Module) -> ModuleFacts:

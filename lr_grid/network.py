@@ -18,6 +18,7 @@ from lr_grid.grid_network import GridState, swap_class
 from lr_grid.settings import KEYS, is_grid_key, read_settings
 from lr_grid.sites import read_sites
 from lr_grid.upstream import (
+    INJECTED,
     block_weights,
     check_arguments,
     check_block_curves,
@@ -25,10 +26,9 @@ from lr_grid.upstream import (
     known_keys,
     load_base,
     network_modules,
+    parse_regex_lrs,
     regex_rules,
 )
-
-_LORAPLUS = ("loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio")
 
 
 class GridModule:
@@ -70,7 +70,7 @@ class GridModule:
                 multiplier, network_dim, network_alpha, vae, text_encoder, unet, neuron_dropout=neuron_dropout, **passed
             )
 
-        return self._make(make, self.base.create_network, kwargs, unet, text_encoder)
+        return self._with_grid(make, self.base.create_network, kwargs, unet, text_encoder)
 
     def create_network_from_weights(
         self,
@@ -93,34 +93,34 @@ class GridModule:
         weights: list[Any] = []
 
         def make(passed: dict[str, Any]) -> Any:
-            taken = known_keys(function) or frozenset()
-            network, sd = function(
-                multiplier, file, vae, text_encoder, unet, weights_sd, **{k: v for k, v in passed.items() if k in taken}
-            )
+            network, sd = function(multiplier, file, vae, text_encoder, unet, weights_sd, **passed)
             weights.append(sd)
-            _restore_after_from_weights(network, passed)
+            if kwargs.get("network_reg_lrs") and hasattr(network, "reg_lrs"):
+                network.reg_lrs = parse_regex_lrs(kwargs["network_reg_lrs"])  # upstream drops them on this way
             return network
 
-        network = self._make(make, self.base.create_network, kwargs, unet, text_encoder, from_weights=function)
+        network = self._with_grid(make, function, kwargs, unet, text_encoder)
         return network, weights[0]
 
-    def _make(
-        self,
-        make: Callable[[dict[str, Any]], Any],
-        function: Any,
-        kwargs: dict[str, Any],
-        unet: Any,
-        text_encoder: Any,
-        from_weights: Any = None,
+    def _with_grid(
+        self, make: Callable[[dict[str, Any]], Any], function: Any, kwargs: dict[str, Any], unet: Any, text_encoder: Any
     ) -> Any:
+        """Checks the arguments, has ``make(arguments)`` call the wrapped module's ``function``, puts the grid on."""
         problems = Problems()
         settings = read_settings(kwargs, problems)
-        known = known_keys(function) or frozenset()
-        passed = {k: v for k, v in kwargs.items() if k in known or not is_grid_key(k)}
-        check_arguments(self.base_name, function, passed, KEYS, problems)
+        known = known_keys(self.base.create_network)
+        passed = {key: value for key, value in kwargs.items() if key in (known or ()) or not is_grid_key(key)}
+        check_arguments(self.base_name, known, passed, KEYS, problems)
         check_regex_pairs(passed, problems)
         check_block_curves(passed, problems)
-        active = bool(settings.given - known)
+        obeyed = known or frozenset()
+        if function is not self.base.create_network:  # made from weights, a module takes fewer keys than it knows
+            obeyed = known_keys(function) or frozenset()
+            ignored = sorted(k for k in passed if not (k in obeyed | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
+            if ignored:
+                settings.notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
+            passed = {key: value for key, value in passed.items() if key in obeyed}
+        active = bool(settings.given - obeyed)
         if active:
             for (cls, name), value in self._targets.items():
                 setattr(cls, name, copy.copy(value))
@@ -129,16 +129,9 @@ class GridModule:
         except Exception as error:
             self._explain(error, passed, problems)
             raise
-        modules = network_modules(network, self.base_name)
-        sites = read_sites(modules, unet, text_encoder)
-        grid = bind_settings(settings, sites, problems, regex_rules(network), block_weights(network), known)
+        sites = read_sites(network_modules(network, self.base_name), unet, text_encoder)
+        grid = bind_settings(settings, sites, problems, regex_rules(network), block_weights(network), obeyed)
         problems.raise_if_any()
-        if from_weights is not None:
-            ignored = sorted(
-                set(passed) - (known_keys(from_weights) or set()) - set(_LORAPLUS) - {"network_reg_lrs", "dropout"}
-            )
-            if ignored:
-                settings.notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
         swap_class(network, GridState(self.base_name, grid, active))
         return network
 
@@ -158,17 +151,7 @@ class GridModule:
 
 def _harmless(key: str) -> bool:
     """Which arguments still go upstream when something is wrong already, only to find the network's other problems."""
-    return key in _LORAPLUS or key.endswith(("_dim", "_alpha", "dropout")) or key in ("algo", "preset")
-
-
-def _restore_after_from_weights(network: Any, passed: dict[str, Any]) -> None:
-    """Gives a network made from weights the LRs of the arguments, which upstream drops on that way."""
-    ratios = [float(passed[key]) if passed.get(key) is not None else None for key in _LORAPLUS]
-    if any(ratio is not None for ratio in ratios) and hasattr(network, "set_loraplus_lr_ratio"):
-        network.set_loraplus_lr_ratio(*ratios)
-    if passed.get("network_reg_lrs") and hasattr(network, "reg_lrs"):
-        pairs = (pair.partition("=") for pair in passed["network_reg_lrs"].split(",") if pair.strip())
-        network.reg_lrs = {pattern.strip(): float(lr) for pattern, _, lr in pairs}
+    return key.endswith(("_dim", "_alpha", "dropout")) or key in ("algo", "preset")
 
 
 def wrap(base_name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

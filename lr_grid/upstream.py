@@ -137,15 +137,16 @@ def _resolve(expression: ast.AST, function: FunctionType) -> FunctionType | None
 
 
 def check_arguments(
-    base: str, function: FunctionType, arguments: Mapping[str, Any], grid_keys: frozenset[str], problems: Problems
-) -> frozenset[str]:
-    """Notes arguments that the wrapped module does not take (it would ignore them silently).
+    base: str, known: frozenset[str] | None, arguments: Mapping[str, Any], grid_keys: frozenset[str], problems: Problems
+) -> None:
+    """Notes arguments that the wrapped module does not take: it would ignore them silently.
 
-    Returns: the keys it takes (empty where its source cannot be read).
+    Args:
+        known: the keys it takes, or None where its source cannot be read (then nothing is noted).
+        grid_keys: the grid's own, for did-you-mean.
     """
-    known = known_keys(function)
     if known is None:
-        return frozenset()
+        return
     for key in arguments:
         if key in known or key in INJECTED:
             continue
@@ -153,7 +154,6 @@ def check_arguments(
         if key in LYCORIS_ONLY and not base.startswith("lycoris"):
             hint = " It belongs to LyCORIS: use --network_module networks.lycoris_grid."
         problems.add(f"{key}: neither lr-grid nor {base} takes this argument ({base} would ignore it silently).{hint}")
-    return known
 
 
 def check_regex_pairs(arguments: Mapping[str, Any], problems: Problems) -> None:
@@ -203,6 +203,12 @@ def check_block_curves(arguments: Mapping[str, Any], problems: Problems) -> None
                 f"{key}: {name!r} is neither a list of numbers nor a curve; curves are {', '.join(_CURVE_NAMES)},"
                 f" each with +base if wanted (sine+.5).{did_you_mean(name, _CURVE_NAMES)}"
             )
+
+
+def parse_regex_lrs(text: str) -> dict[str, float]:
+    """``regex=LR,regex=LR`` (network_reg_lrs, already checked) as regex -> absolute LR."""
+    pairs = (pair.partition("=") for pair in text.split(",") if pair.strip())
+    return {pattern.strip(): float(lr) for pattern, _, lr in pairs}
 
 
 def regex_rules(network: nn.Module) -> tuple[ModuleRule, ...]:

@@ -74,7 +74,7 @@ def test_lr_0_makes_no_lora_and_trained_weights_under_it_survive(flux, tmp_path)
     assert modules_of(cut.lora()) == expected
     assert_clean_clipping(cut)
 
-    # Weights that LR 0 now freezes: kept, frozen, saved again; in five steps nothing outside the optimizer has a gradient.
+    # Weights that LR 0 freezes are kept and saved again; nothing outside the optimizer gets a gradient in five steps.
     weights = {
         key: torch.randn_like(v) * 0.01 if "lora_" in key.partition(".")[2] else v for key, v in first.lora().items()
     }

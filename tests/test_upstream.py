@@ -53,7 +53,11 @@ def test_a_real_module_lycoris():
 def test_what_nobody_takes_is_a_problem():
     problems = Problems()
     check_arguments(
-        "networks.lora", create_network, {"conv_dims": "4", "dropout": None, "dora_wd": "True"}, frozenset(), problems
+        "networks.lora",
+        known_keys(create_network),
+        {"conv_dims": "4", "dropout": None, "dora_wd": "True"},
+        frozenset(),
+        problems,
     )
     assert len(problems.found) == 2
     assert "Did you mean conv_dim?" in problems.found[0]
