@@ -209,3 +209,10 @@ def test_drawing_leaves_pyplot_alone():
 )
 def test_lrs_are_written_short(lr, text):
     assert format_lr(lr) == text
+
+
+def test_a_negative_lr_is_drawn_by_its_size_with_its_sign(tmp_path):
+    rows = [row("blocks", 0, "ffn", -2e-4), row("blocks", 1, "ffn", 1e-4)]
+    figure = draw_plan(plan(rows), tmp_path / "grid.png")
+    assert any("-2e-4" in text for text in texts(figure).values())
+    assert "note:negative" in texts(figure, "note:")

@@ -16,8 +16,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lr_grid.plan import Plan, Row
-from lr_grid.words import COMPONENTS, MAIN_PART
+from lr_grid.plan import Plan
+from lr_grid.report.cells import Cell, encoder_cells, has_loraplus, tables
+from lr_grid.words import MAIN_PART
 
 COLOURS = "viridis"
 FROZEN_COLOUR = "#d9d9d9"
@@ -143,50 +144,29 @@ def format_lr(lr: float) -> str:
 
 
 def _panels(plan: Plan) -> list[_Panel]:
-    rows = [row for row in plan.rows if row.site.part == MAIN_PART]
-    by_stack: dict[str, list[Row]] = {name: [] for name in plan.stacks}
-    for row in rows:
-        if row.site.stack is not None:
-            by_stack.setdefault(row.site.stack, []).append(row)
-    outside = [row for row in rows if row.site.stack is None]
     panels = []
-    for name, members in by_stack.items():
-        if members:
-            blocks = plan.stacks.get(name) or 1 + max(row.site.block or 0 for row in members)
-            plural = "block" if blocks == 1 else "blocks"
-            panels.append(_panel(name, f"{name} · {blocks} {plural}", blocks, members))
-    if outside:
-        panels.append(_panel(OUTSIDE, OUTSIDE, None, outside))
+    for table in tables(plan):
+        if table.stack is None:
+            name = title = OUTSIDE
+        else:
+            name, number = table.stack, len(table.blocks)
+            title = f"{name} · {number} {'block' if number == 1 else 'blocks'}"
+        columns: list[tuple[str, str, int]] = []
+        cells: list[_Cell] = []
+        for component in table.components:
+            members = {block: cell for (block, c), cell in table.cells.items() if c == component}
+            split = any(has_loraplus(cell.trained) for cell in members.values())
+            for side in ("down", "up") if split else ("both",):
+                columns.append((component, side, sum(len(cell.rows) for cell in members.values())))
+                cells += [_view(block or 0, component, side, cell) for block, cell in members.items()]
+        blocks = None if table.stack is None else len(table.blocks)
+        panels.append(_Panel(title, name, blocks, tuple(columns), tuple(cells)))
     return panels
 
 
-def _panel(name: str, title: str, blocks: int | None, rows: Sequence[Row]) -> _Panel:
-    columns: list[tuple[str, str, int]] = []
-    cells: list[_Cell] = []
-    for component in _ordered({row.site.component for row in rows}):
-        members = [row for row in rows if row.site.component == component]
-        split = any(row.lr_up != row.lr_down for row in members if not row.frozen)
-        for side in ("down", "up") if split else ("both",):
-            columns.append((component, side, len(members)))
-            cells += _column(component, side, members)
-    return _Panel(title, name, blocks, tuple(columns), tuple(cells))
-
-
-def _column(component: str, side: str, rows: Iterable[Row]) -> list[_Cell]:
-    by_block: dict[int, list[Row]] = {}
-    for row in rows:
-        by_block.setdefault(row.site.block or 0, []).append(row)
-    cells = []
-    for block, members in sorted(by_block.items()):
-        lrs = [row.lr_up if side == "up" else row.lr_down for row in members if not row.frozen]
-        trained = tuple(lr for lr in lrs if lr > 0)
-        cells.append(_Cell(block, component, side, trained, len(members) - len(trained)))
-    return cells
-
-
-def _ordered(components: set[str]) -> list[str]:
-    known = [component for component in COMPONENTS if component in components]
-    return known + sorted(components - set(known))
+def _view(block: int, component: str, side: str, cell: Cell) -> _Cell:
+    lrs = tuple(cell.lrs("up" if side == "up" else "down"))
+    return _Cell(block, component, side, lrs, len(cell.rows) - len(cell.trained))
 
 
 def _norm(cells: Iterable[_Cell]) -> LogNorm | None:
@@ -340,9 +320,9 @@ def _title(plan: Plan) -> str:
 
 
 def _subtitle(plan: Plan) -> str:
-    rows = [row for row in plan.rows if row.site.part == "unet"]
+    rows = [row for row in plan.rows if row.site.part == MAIN_PART]
     frozen = sum(row.frozen for row in rows)
-    lrs = [lr for row in rows if not row.frozen for lr in (row.lr_down, row.lr_up) if lr > 0]
+    lrs = [lr for row in rows if not row.frozen for lr in (row.lr_down, row.lr_up)]
     spread = f" · LRs {format_lr(min(lrs))} to {format_lr(max(lrs))}" if lrs else ""
     return f"trainer's LR {format_lr(plan.base_lr)}{spread} · {len(rows) - frozen} modules train, {frozen} are frozen"
 
@@ -364,22 +344,21 @@ def _notes(plan: Plan, panels: Sequence[_Panel]) -> list[tuple[str, str]]:
         notes.append(("hatched edge: some of the cell's modules are frozen, the others train", "note:partly"))
     if any(panel.rows * len(panel.columns) > len(panel.cells) for panel in panels):
         notes.append(("blank: no modules there", "note:blank"))
-    parts = sorted({row.site.part for row in plan.rows if row.site.part != "unet"})
-    for part in parts:
-        notes.append((_part_line(part, [row for row in plan.rows if row.site.part == part]), f"part:{part}"))
+    if any(lr < 0 for cell in cells for lr in cell.lrs):
+        notes.append(("minus: a negative LR unlearns; its colour shows its size", "note:negative"))
+    notes += [(_encoder_line(part, cell), f"part:{part}") for part, cell in encoder_cells(plan).items()]
     return notes
 
 
-def _part_line(part: str, rows: Sequence[Row]) -> str:
+def _encoder_line(part: str, cell: Cell) -> str:
     """One line about a text encoder."""
-    frozen = sum(row.frozen for row in rows)
-    trained = [row for row in rows if not row.frozen]
-    line = f"{part} (text encoder): {len(rows)} modules"
-    if not trained:
+    line = f"{part} (text encoder): {len(cell.rows)} modules"
+    if not cell.trained:
         return f"{line}, all frozen"
-    line += f", LR {_spread([row.lr_down for row in trained])}"
-    if any(row.lr_up != row.lr_down for row in trained):
-        line += f", up side {_spread([row.lr_up for row in trained])}"
+    line += f", LR {_spread(cell.lrs('down'))}"
+    if has_loraplus(cell.trained):
+        line += f", up side {_spread(cell.lrs('up'))}"
+    frozen = len(cell.rows) - len(cell.trained)
     return f"{line}, {frozen} frozen" if frozen else line
 
 
