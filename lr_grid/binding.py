@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from lr_grid.blocks import Block, BlockValues, Indices, compact, describe
-from lr_grid.errors import Problems, did_you_mean, listed
+from lr_grid.errors import Problems, listed
 from lr_grid.settings import GridSettings, ModuleRule
 from lr_grid.sites import Site, Sites
 from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS, MAIN_PART
+
+T = TypeVar("T")
+Place = tuple[str | None, int | None]
+"""(stack, block) of a site; (None, None) outside every stack."""
 
 
 @dataclass
@@ -37,6 +42,16 @@ class BoundGrid:
         """The network_reg_lrs rule that wins at a site: by LoRA name, first match."""
         return next((r for r in self.upstream_rules if r.pattern.search(site.name)), None)
 
+    def left_out(self, site: Site) -> str:
+        """Why a module of the U-Net or DiT does not train whatever its LR; empty where it does."""
+        chosen = self.settings.train_components
+        if chosen is not None and site.component not in chosen:
+            return f"frozen: {site.component} is not in train_components"
+        trained = self.trained_blocks.get(site.stack or "")
+        if trained is not None and site.block not in trained:
+            return f"frozen: block {site.block} of stack {site.stack} is left out by train_*_block_indices"
+        return ""
+
 
 def bind_settings(
     settings: GridSettings,
@@ -54,9 +69,10 @@ def bind_settings(
         upstream_indices: ``train_*_block_indices`` keys it takes itself (checked here, obeyed there).
     """
     grid = BoundGrid(settings, sites, upstream_rules=upstream_rules)
+    for stack, indices in settings.train_block_indices.items():
+        _bind_indices(stack, indices, grid, upstream_indices, problems)
     main = [site for site in sites.all if site.part == MAIN_PART]
-    occupied = {(site.stack, site.block) for site in main}
-
+    occupied: set[Place] = {(site.stack, site.block) for site in main if not grid.left_out(site)}
     grid.block_weight = _bind_blocks("block_lr_weight", settings.block_lr_weight, sites, occupied, problems)
     grid.block_lr = _bind_blocks("block_lr", settings.block_lr, sites, occupied, problems)
     if upstream_weights is not None:
@@ -65,9 +81,6 @@ def bind_settings(
         main_stack = next(iter(sites.layout.stacks), "unet")
         grid.block_weight = {(main_stack, i): weight for i, weight in enumerate(upstream_weights)}
         grid.block_weight_from = "down/mid/up_lr_weight"
-
-    for stack, indices in settings.train_block_indices.items():
-        _bind_indices(stack, indices, grid, upstream_indices, problems)
     _check_components(settings, main, sites.layout.family, problems)
     _check_matches("module_lr", settings.module_lr, sites.all, lambda site: (site.path, site.name), problems)
     _check_matches("network_reg_lrs", upstream_rules, sites.all, lambda site: (site.name,), problems)
@@ -84,7 +97,7 @@ def _bind_indices(
     if stack is None and len(stacks) == 1:
         stack = next(iter(stacks))
     if stack not in stacks:
-        asked = f"there is no stack {stack!r}.{did_you_mean(stack, stacks)}" if stack else "which stack is not said"
+        asked = f"there is no stack {stack!r}" if stack else "which stack is not said"
         forms = " or ".join(f"train_{name}_block_indices" for name in stacks)
         problems.add(f"{key}: {asked}; {model} has {describe(stacks)}" + (f": use {forms}" if forms else ""))
         return
@@ -92,6 +105,8 @@ def _bind_indices(
     chosen, bad = indices.resolve(stacks[stack])
     for problem in bad:
         problems.add(f"{key}: {problem}; {model} has {describe(stacks)}")
+    if stack in grid.trained_blocks:
+        problems.add(f"{key}: the blocks of {stack} are chosen twice: keep one train_*_block_indices for it")
     if key not in upstream_indices:
         grid.trained_blocks[stack] = chosen
 
@@ -107,24 +122,30 @@ def _check_shadowed(grid: BoundGrid, problems: Problems) -> None:
             )
 
 
-def _bind_blocks(key: str, values: BlockValues | None, sites: Sites, occupied: set, problems: Problems) -> dict:
+def _bind_blocks(
+    key: str, values: BlockValues[T] | None, sites: Sites, occupied: set[Place], problems: Problems
+) -> dict[Block, T]:
+    """Resolves one block setting, and notes entries that set nothing."""
     if values is None:
         return {}
-    resolved, origin, bad = values.resolve(sites.layout.stacks, sites.layout.family)
-    for problem in bad:
+    resolved = values.resolve(sites.layout.stacks, sites.layout.family)
+    for problem in resolved.problems:
         problems.add(f"{key}: {problem}")
-    by_stack = {stack: [b for s, b in occupied if s == stack] for stack in sites.layout.stacks}
-    hit = {entry for block, entry in origin.items() if block in occupied}
-    for entry in dict.fromkeys(origin.values()):
-        if entry not in hit:
-            there = ", ".join(f"{stack} {compact(blocks)}" for stack, blocks in by_stack.items() if blocks)
-            problems.add(f"{key}: {entry.text!r} matches no module; modules stand in {there}")
-    return resolved
+    by_stack = {name: [b for s, b in occupied if s == name and b is not None] for name in sites.layout.stacks}
+    there = ", ".join(f"{stack} {compact(blocks)}" for stack, blocks in by_stack.items() if blocks)
+    for entry, blocks in resolved.reach.items():
+        if not blocks:
+            problems.add(f"{key}: {entry.text!r} sets nothing: later entries take all its blocks")
+        elif occupied.isdisjoint(blocks):
+            problems.add(f"{key}: {entry.text!r} matches no module that trains; such stand in {there or 'no block'}")
+    return resolved.values
 
 
 def _check_components(settings: GridSettings, main: list[Site], model: str, problems: Problems) -> None:
     there = Counter(site.component for site in main)
-    what = ", ".join(f"{c} ({there[c]} modules)" for c in COMPONENTS if there[c]) or "no module of the U-Net or DiT"
+    what = ", ".join(f"{c} ({there[c]} modules)" for c in COMPONENTS if there[c]) or (
+        "no module of the U-Net or DiT (is this the network module for this model?)"
+    )
     asked = {f"{c}_lr": c for c in COMPONENTS if f"{c}_lr" in settings.given}
     asked |= {f"loraplus_{c}_lr_ratio": c for c in COMPONENTS if c in settings.loraplus}
     for key, component in asked.items():

@@ -34,40 +34,48 @@ class Entry(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved(Generic[T]):
+    """A block setting held against the stacks of a model."""
+
+    values: dict[Block, T]
+    """The value of each block that has one."""
+    reach: dict[Entry[T], list[Block]]
+    """The blocks each entry sets in the end, later entries taken off (none for a positional list)."""
+    problems: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class BlockValues(Generic[T]):
     """A parsed block setting, not yet held against a model."""
 
     entries: tuple[Entry[T], ...] = ()
     positional: tuple[T, ...] | None = None
 
-    def resolve(self, stacks: Mapping[str, int], model: str) -> tuple[dict[Block, T], dict[Block, Entry[T]], list[str]]:
-        """Holds the setting against the model's stacks (name -> number of blocks).
-
-        Returns: the value of each block that has one; the entry that gave it (for a positional list: none); problems.
-        """
+    def resolve(self, stacks: Mapping[str, int], model: str) -> Resolved[T]:
+        """Holds the setting against the model's stacks (name -> number of blocks)."""
         if self.positional is not None:
-            return self._resolve_positional(stacks, model)
-        values: dict[Block, T] = {}
-        origin: dict[Block, Entry[T]] = {}
+            return self._resolve_positional(self.positional, stacks, model)
+        winner: dict[Block, Entry[T]] = {}
+        reach: dict[Entry[T], list[Block]] = {}
         problems: list[str] = []
         for entry in self.entries:
             problem, blocks = _blocks_of(entry, stacks, model)
             if problem:
                 problems.append(problem)
-            for block in blocks:
-                values[block] = entry.value
-                origin[block] = entry
-        return values, origin, problems
+                continue
+            reach[entry] = []
+            winner.update(dict.fromkeys(blocks, entry))
+        for block, entry in winner.items():
+            reach[entry].append(block)
+        return Resolved({block: entry.value for block, entry in winner.items()}, reach, problems)
 
-    def _resolve_positional(
-        self, stacks: Mapping[str, int], model: str
-    ) -> tuple[dict[Block, T], dict[Block, Entry[T]], list[str]]:
-        assert self.positional is not None
+    @staticmethod
+    def _resolve_positional(values: tuple[T, ...], stacks: Mapping[str, int], model: str) -> Resolved[T]:
         order = [(stack, i) for stack, n in stacks.items() for i in range(n)]
-        if len(self.positional) != len(order):
-            layout = ", then ".join(f"{n} {stack}" for stack, n in stacks.items())
-            return {}, {}, [f"{len(self.positional)} values, but {model} has {len(order)} blocks ({layout})"]
-        return dict(zip(order, self.positional, strict=True)), {}, []
+        if len(values) != len(order):
+            layout = ", then ".join(f"{n} in {stack}" for stack, n in stacks.items())
+            return Resolved({}, {}, [f"{len(values)} values, but {model} has {len(order)} blocks ({layout})"])
+        return Resolved(dict(zip(order, values, strict=True)), {}, [])
 
 
 def _blocks_of(entry: Entry[T], stacks: Mapping[str, int], model: str) -> tuple[str, list[Block]]:
@@ -162,7 +170,7 @@ class Indices:
         if self.ranges is None:
             return set(range(size)), []
         problems = [f"block {last} is out of range 0-{size - 1}" for _, last in self.ranges if last >= size]
-        return {i for first, last in self.ranges for i in range(first, last + 1) if i < size}, problems
+        return {i for first, last in self.ranges for i in range(first, min(last, size - 1) + 1)}, problems
 
 
 def parse_indices(value: object) -> Indices:

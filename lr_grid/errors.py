@@ -30,6 +30,10 @@ class Problems:
         if text not in self.found:
             self.found.append(text)
 
+    def about(self, key: str) -> bool:
+        """Whether a problem was noted about a key (a problem's text begins with its key)."""
+        return any(text.startswith(f"{key}:") for text in self.found)
+
     def raise_if_any(self) -> None:
         """Raises GridError when at least one problem was noted."""
         if self.found:
@@ -38,7 +42,7 @@ class Problems:
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """`` Did you mean x?`` with a leading space, or an empty string when nothing is near."""
-    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word.lower(), list(allowed), n=1, cutoff=0.75)
     return f" Did you mean {near[0]}?" if near else ""
 
 

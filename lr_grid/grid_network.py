@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,12 +18,16 @@ from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs, make_plan
 from lr_grid.report import announce
 from lr_grid.resume import check_resume
 from lr_grid.settings import GridSettings
+from lr_grid.sites import part_of
 from lr_grid.upstream import drop_modules, network_modules
 from lr_grid.weights import trained_names
 from lr_grid.words import MAIN_PART
 
 MANY_GROUPS = 100
 """From here on groups are felt in the optimizer step and in a tracker's logs (2 scalars a group in sd-scripts)."""
+
+
+_GRID_OFF = "no argument of the grid's own was given: these are {}'s groups, untouched"
 
 
 @dataclass
@@ -34,6 +38,8 @@ class GridState:
     grid: BoundGrid
     active: bool
     """False: no grid argument was given, the optimizer groups are the wrapped module's."""
+    notices: list[str] = field(default_factory=list)
+    """What the user should know, beside the plan's own notices."""
     args: argparse.Namespace | None = None
     """The trainer's arguments, once prepare_network has shown them."""
     plan: Plan | None = None
@@ -53,6 +59,8 @@ def swap_class(network: nn.Module, state: GridState) -> None:
     # Only where there is one: the trainer asks whether the network has it.
     if hasattr(base, "apply_max_norm_regularization"):
         members["apply_max_norm_regularization"] = _keeping_frozen(base.apply_max_norm_regularization)
+    if state.active or hasattr(base, _MULTIPLE_TE_LRS):
+        members[_MULTIPLE_TE_LRS] = _with_own_lrs if state.active else _with_upstreams_lrs
     network.__class__ = type(f"Grid{base.__name__}", (GridMixin, base), members)
     network._grid_state = state  # type: ignore[assignment]
 
@@ -70,6 +78,21 @@ def _no_type_error(method: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+_MULTIPLE_TE_LRS = "prepare_optimizer_params_with_multiple_te_lrs"
+"""The method that the trainer looks for to hand over a list of text encoder LRs; networks.lora does not have it."""
+
+
+def _with_own_lrs(self: Any, text_encoder_lr: Any, unet_lr: Any, default_lr: Any) -> Any:
+    """As prepare_optimizer_params, with a list of text encoder LRs, one per encoder."""
+    return self._grid_groups(text_encoder_lr, unet_lr, default_lr)
+
+
+def _with_upstreams_lrs(self: Any, text_encoder_lr: Any, unet_lr: Any, default_lr: Any) -> Any:
+    """The wrapped module's own groups."""
+    result = getattr(super(type(self), self), _MULTIPLE_TE_LRS)(text_encoder_lr, unet_lr, default_lr)
+    return self._grid_watch(result, text_encoder_lr, unet_lr, default_lr)
+
+
 class GridMixin:
     """Overrides of the network methods that the trainers call. ``super()`` is the wrapped module's network."""
 
@@ -80,7 +103,7 @@ class GridMixin:
         """The plan the optimizer groups were made from (after prepare_optimizer_params)."""
         plan = self._grid_state.plan
         if plan is None:
-            raise AttributeError("the plan exists once the optimizer's parameters are prepared")
+            raise RuntimeError("the plan exists once the optimizer's parameters are prepared")
         return plan
 
     def prepare_network(self, args: argparse.Namespace) -> None:
@@ -96,43 +119,26 @@ class GridMixin:
         if state.active and state.args is not None:
             parts = self._grid_parts(apply_text_encoder, apply_unet)
             modules = network_modules(self, state.base)  # type: ignore[arg-type]
-            facts = {str(m.lora_name): _facts(m) for m in modules}
+            facts = {str(m.lora_name): facts_of(m) for m in modules}
             plan = make_plan(state.grid, facts, _trainer_lrs(state.args), parts)
             check_optimizer(state.args, _lrs_of(plan.rows))
             keep = trained_names(state.args)
+            lost = _without_a_place(keep, facts, parts)
+            if lost:
+                state.notices.append(
+                    f"the starting weights hold {len(lost)} modules that this network does not have"
+                    f" (e.g. {min(lost)}): they are not in the LoRA that is saved"
+                )
             frozen = {row.site.name for row in plan.rows if row.frozen} - keep
             state.dropped = {name: facts[name] for name in frozen}
             drop_modules(self, frozen)  # type: ignore[arg-type]
         return super().apply_to(text_encoder, unet, apply_text_encoder, apply_unet)  # type: ignore[misc]
 
-    @_no_type_error
     def prepare_optimizer_params(self, *args: Any, **kwargs: Any) -> Any:
         """``(text_encoder_lr, unet_lr, default_lr)``: groups and their descriptions."""
-        state = self._grid_state
-        if not state.active:
-            return self._grid_watch(super().prepare_optimizer_params(*args, **kwargs), *args, **kwargs)  # type: ignore[misc]
-        return self._grid_groups(*args, **kwargs)
-
-    @_no_type_error
-    def prepare_optimizer_params_with_multiple_te_lrs(self, text_encoder_lr: Any, unet_lr: Any, default_lr: Any) -> Any:
-        """As prepare_optimizer_params, with a list of text encoder LRs, one per encoder."""
-        state = self._grid_state
-        if state.active:
-            return self._grid_groups(text_encoder_lr, unet_lr, default_lr)
-        parent = getattr(super(), "prepare_optimizer_params_with_multiple_te_lrs", None)
-        if parent is not None:
-            return self._grid_watch(parent(text_encoder_lr, unet_lr, default_lr), text_encoder_lr, unet_lr, default_lr)
-        # What the trainer itself does for a network without this method: the first of the list.
-        first = text_encoder_lr
-        if isinstance(text_encoder_lr, (list, tuple)):
-            first = text_encoder_lr[0] if text_encoder_lr else None
-            if len(set(text_encoder_lr)) > 1:
-                state.grid.settings.notices.append(
-                    f"{state.base} gives every text encoder the first LR ({first:g});"
-                    " with any grid argument each has its own"
-                )
-        groups = super().prepare_optimizer_params(first, unet_lr, default_lr)  # type: ignore[misc]
-        return self._grid_watch(groups, first, unet_lr, default_lr)
+        if self._grid_state.active:
+            return self._grid_groups(*args, **kwargs)
+        return self._grid_watch(super().prepare_optimizer_params(*args, **kwargs), *args, **kwargs)  # type: ignore[misc]
 
     def prepare_grad_etc(self, *args: Any, **kwargs: Any) -> Any:
         """Upstream asks for gradients of everything; what no optimizer group holds is frozen again."""
@@ -152,27 +158,29 @@ class GridMixin:
         parts = dict.fromkeys(site.part for site in self._grid_state.grid.sites.all)
         return [part for part in parts if (unet if part == MAIN_PART else text_encoders)]
 
+    @_no_type_error
     def _grid_groups(self, text_encoder_lr: Any = None, unet_lr: Any = None, default_lr: Any = None, **_: Any) -> Any:
         """The grid's own groups."""
         state = self._grid_state
         self.requires_grad_(True)  # type: ignore[attr-defined]
         modules = {str(m.lora_name): m for m in network_modules(self, state.base)}  # type: ignore[arg-type]
         parts = {site.part for site in state.grid.sites.all if site.name in modules or site.name in state.dropped}
-        facts = {**state.dropped, **{name: _facts(module) for name, module in modules.items()}}
+        facts = {**state.dropped, **{name: facts_of(module) for name, module in modules.items()}}
         state.plan = make_plan(state.grid, facts, _lrs(text_encoder_lr, unet_lr, default_lr), sorted(parts))
         groups, descriptions = build_groups(state.plan, modules)
-        state.plan = _with_advice(state.plan, len(groups), state.grid.settings)
+        state.plan = _with_notices(state.plan, [*state.notices, *_advice(len(groups), state.grid.settings)])
         state.trainable = [parameter for group in groups for parameter in group["params"]]
         held = {id(parameter) for parameter in state.trainable}
         state.frozen = [p for p in self.parameters() if id(p) not in held]  # type: ignore[attr-defined]
         for parameter in state.frozen:
             parameter.requires_grad_(False)
         state.frozen_modules = [modules[r.site.name] for r in state.plan.rows if r.frozen and r.site.name in modules]
-        if state.args is not None and getattr(state.args, "resume", None):
-            check_resume(state.args.resume, groups)
+        if state.args is not None:
+            check_resume(state.args, groups)
         announce(state.plan, state.base, groups, descriptions, state.args)
         return groups, descriptions
 
+    @_no_type_error
     def _grid_watch(
         self, result: Any, text_encoder_lr: Any = None, unet_lr: Any = None, default_lr: Any = None, **_: Any
     ) -> Any:
@@ -185,6 +193,14 @@ class GridMixin:
         state.plan = _plan_of_groups(self, state, groups, _lrs(text_encoder_lr, unet_lr, default_lr))
         if state.args is not None:
             check_negative(state.args, _lrs_of(state.plan.rows))
+            check_resume(state.args, groups)
+            given = getattr(state.args, "text_encoder_lr", None)
+            if not hasattr(self, _MULTIPLE_TE_LRS) and isinstance(given, (list, tuple)) and len(set(given)) > 1:
+                state.notices.append(
+                    f"{state.base} gives every text encoder the first LR ({given[0]:g});"
+                    " with any grid argument each has its own"
+                )
+        state.plan = _with_notices(state.plan, [_GRID_OFF.format(state.base), *state.notices])
         announce(state.plan, state.base, groups, descriptions, state.args)
         return result
 
@@ -207,15 +223,18 @@ def _keeping_frozen(regularize: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _with_advice(plan: Plan, groups: int, settings: GridSettings) -> Plan:
-    """Adds what could be done about very many groups."""
+def _with_notices(plan: Plan, notices: Sequence[str]) -> Plan:
+    return replace(plan, notices=(*plan.notices, *notices))
+
+
+def _advice(groups: int, settings: GridSettings) -> list[str]:
+    """What could be done about very many groups."""
     if groups <= MANY_GROUPS or settings.depth_strategy == "flat" or settings.depth_levels:
-        return plan
-    advice = f"{groups} optimizer groups, each one or two lines in every log: depth_levels=8 would make far fewer"
-    return replace(plan, notices=(*plan.notices, advice))
+        return []
+    return [f"{groups} optimizer groups, each one or two lines in every log: depth_levels=8 would make far fewer"]
 
 
-def _facts(module: nn.Module) -> ModuleFacts:
+def facts_of(module: nn.Module) -> ModuleFacts:
     """Rank, alpha and sides of a network module (before apply_to it still holds the model's module: not looked at)."""
     alpha = getattr(module, "alpha", None)
     names = [name for name, _ in module.named_parameters() if not name.startswith("org_module")]
@@ -224,6 +243,11 @@ def _facts(module: nn.Module) -> ModuleFacts:
         alpha=None if alpha is None else float(alpha),
         has_up=any(side_of(name) == "up" for name in names),
     )
+
+
+def _without_a_place(names: set[str], facts: Mapping[str, ModuleFacts], parts: Sequence[str]) -> set[str]:
+    """Of the modules that starting weights hold, those of the trained parts that the network has no place for."""
+    return {name for name in names - facts.keys() if part_of(name) in parts}
 
 
 def _trainer_lrs(args: argparse.Namespace) -> TrainerLrs:
@@ -261,7 +285,7 @@ def _plan_of_groups(network: Any, state: GridState, groups: list[dict[str, Any]]
             by_side.setdefault(side_of(name), lr_by_id.get(id(parameter), 0.0))
         down = by_side.get("down", by_side.get("up", 0.0))
         up = by_side.get("up", down)
-        facts = _facts(module)
+        facts = facts_of(module)
         frozen = down == 0 and up == 0
         rows.append(
             Row(sites[str(module.lora_name)], facts.rank, facts.alpha, down, up, frozen, f"{state.base}'s own group")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+from lr_grid.values import flag
 
 PUBLISHED_BLOCK = "per_layer_lr"
 ONETRAINER_BLOCK = "block_learning_rate_multiplier"
@@ -27,6 +30,8 @@ class GridFile:
     """Settings of a published ``per_layer_lr`` block. They are read as they stand: a component the network does not
     have is no error, because such blocks always list all of them."""
     notices: list[str] = field(default_factory=list)
+    unread: tuple[str, ...] = ()
+    """Keys beside a published block, which are not read."""
 
 
 def load_grid_file(name: str) -> GridFile:
@@ -39,18 +44,28 @@ def load_grid_file(name: str) -> GridFile:
     if suffix not in (".toml", ".json"):
         raise ValueError(f"{name}: a grid file is a .toml or a .json file")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ValueError(f"{name}: no such file (looked for {path.absolute()})") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{name}: cannot be read: {error}") from None
     try:
-        data = tomllib.loads(text) if suffix == ".toml" else json.loads(text)
+        data = tomllib.loads(text) if suffix == ".toml" else json.loads(text, object_pairs_hook=_no_duplicates)
     except ValueError as error:
-        raise ValueError(f"{name}: not valid {suffix[1:].upper()}: {error}") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"{name}: holds a {type(data).__name__}, not a table of settings")
+        hint = ' (a relative LR is text in TOML: "1.5x")' if re.search(r"=\s*[\d.]+x", text) else ""
+        raise ValueError(f"{name}: not valid {suffix[1:].upper()}: {error}{hint}") from None
+    if not isinstance(data, dict) or not data:
+        raise ValueError(f"{name}: holds {'nothing' if not data else type(data).__name__}, not a table of settings")
     return _translate(name, data)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, refused where it gives a key twice (json itself keeps the last in silence)."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in names if names.count(key) > 1)!r} is given twice")
+    return result
 
 
 def _translate(name: str, data: dict[str, Any]) -> GridFile:
@@ -63,17 +78,17 @@ def _translate(name: str, data: dict[str, Any]) -> GridFile:
         result.notices += notices
     if isinstance(onetrainer, dict) and onetrainer:
         result.settings["block_lr_weight"] = onetrainer
-    others = sorted(set(data) - {PUBLISHED_BLOCK, ONETRAINER_BLOCK})
-    if others:
-        result.notices.append(
-            f"{name}: only {PUBLISHED_BLOCK} and {ONETRAINER_BLOCK} are read, not {', '.join(others)}"
-        )
+    result.unread = tuple(sorted(set(data) - {PUBLISHED_BLOCK, ONETRAINER_BLOCK}))
     return result
 
 
 def _published(name: str, block: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     settings = dict(block)
-    if not settings.pop("enabled", False):
+    try:
+        enabled = flag(settings.pop("enabled", False))
+    except ValueError as error:
+        raise ValueError(f"{name}: {PUBLISHED_BLOCK}: enabled: {error}") from None
+    if not enabled:
         return {}, [f"{name}: {PUBLISHED_BLOCK} has enabled=false: it is not used"]
     notices = []
     if settings.pop("log_grad_norms", False):

@@ -1,4 +1,4 @@
-"""Optimizers that cannot obey a grid, told before training starts.
+"""Optimizers and schedulers that cannot obey a grid, told before training starts.
 
 What each does with group LRs was measured: equal gradients, LRs 1 and 0.5 (and 1 and -1) in two groups, the movement
 compared.
@@ -24,6 +24,13 @@ def _optimizer(args: argparse.Namespace) -> str:
     if getattr(args, "use_lion_optimizer", False):
         return "lion"
     return (getattr(args, "optimizer_type", None) or "AdamW").lower()
+
+
+def _flattens(args: argparse.Namespace) -> bool:
+    """Whether the trainer's scheduler class gives all groups one LR: these two do, unless max_lr is a list."""
+    name = (getattr(args, "lr_scheduler_type", None) or "").lower()
+    given = dict(a.partition("=")[::2] for a in getattr(args, "lr_scheduler_args", None) or [])
+    return name.endswith(("onecyclelr", "cycliclr")) and not given.get("max_lr", "").strip().startswith(("[", "("))
 
 
 def _relative_step(args: argparse.Namespace, name: str) -> bool:
@@ -61,17 +68,24 @@ def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:
     """
     distinct = sorted(set(lrs))
     problems = Problems()
+    name, shown = _optimizer(args), _shown(args)
+    unet_lr = getattr(args, "unet_lr", None)
+    trainers = getattr(args, "learning_rate", None) if unet_lr is None else unet_lr
+    if set(distinct) - {trainers} and _relative_step(args, name):
+        problems.add(
+            f"--optimizer_type {shown} with relative_step (its default) sets its own LR and ignores the grid's"
+            f" {len(distinct)}. Add --optimizer_args relative_step=False scale_parameter=False warmup_init=False"
+        )
     if len(distinct) > 1:
-        name, shown = _optimizer(args), _shown(args)
-        if _relative_step(args, name):
-            problems.add(
-                f"--optimizer_type {shown} with relative_step (its default) sets its own LR and ignores the grid's"
-                f" {len(distinct)}. Add --optimizer_args relative_step=False scale_parameter=False warmup_init=False"
-            )
         if _knows_one_lr(name):
             problems.add(
                 f"--optimizer_type {shown} knows one LR for all groups, this grid has {len(distinct)}: it would stop at"
                 f" the first step, or silently use the first. {_SWITCH}"
+            )
+        if _flattens(args):
+            problems.add(
+                f"--lr_scheduler_type {args.lr_scheduler_type} gives all groups one LR and flattens the grid's"
+                f" {len(distinct)}. Use constant, cosine, linear, polynomial or another that scales each group's own"
             )
     _note_negative(args, distinct, problems)
     problems.raise_if_any()

@@ -12,23 +12,15 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from lr_grid.accepted import known_keys
+from lr_grid.anatomy import read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
-from lr_grid.grid_network import GridState, swap_class
-from lr_grid.settings import KEYS, is_grid_key, read_settings
+from lr_grid.grid_network import GridState, facts_of, swap_class
+from lr_grid.passed_on import BLOCK_WEIGHTS, INJECTED, check_arguments, check_block_curves, check_regex_pairs
+from lr_grid.settings import KEYS, is_grid_key, is_train_indices, read_settings
 from lr_grid.sites import read_sites
-from lr_grid.upstream import (
-    INJECTED,
-    block_weights,
-    check_arguments,
-    check_block_curves,
-    check_regex_pairs,
-    known_keys,
-    load_base,
-    network_modules,
-    parse_regex_lrs,
-    regex_rules,
-)
+from lr_grid.upstream import block_weights, load_base, network_modules, parse_regex_lrs, regex_rules
 
 
 class GridModule:
@@ -55,6 +47,7 @@ class GridModule:
         vae: Any,
         text_encoder: Any,
         unet: Any,
+        /,
         neuron_dropout: float | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -79,6 +72,7 @@ class GridModule:
         vae: Any,
         text_encoder: Any,
         unet: Any,
+        /,
         weights_sd: Any = None,
         for_inference: bool = False,
         **kwargs: Any,
@@ -88,6 +82,8 @@ class GridModule:
         For inference (--base_weights) the wrapped module's network is returned as it is.
         """
         function = self.base.create_network_from_weights
+        if file is None and weights_sd is None:
+            raise GridError(["--dim_from_weights takes the ranks from a file: name it with --network_weights"])
         if for_inference:
             return function(multiplier, file, vae, text_encoder, unet, weights_sd, for_inference=True, **kwargs)
         weights: list[Any] = []
@@ -113,27 +109,40 @@ class GridModule:
         check_arguments(self.base_name, known, passed, KEYS, problems)
         check_regex_pairs(passed, problems)
         check_block_curves(passed, problems)
-        obeyed = known or frozenset()
+        notices = []
         if function is not self.base.create_network:  # made from weights, a module takes fewer keys than it knows
-            obeyed = known_keys(function) or frozenset()
-            ignored = sorted(k for k in passed if not (k in obeyed | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
+            taken = known_keys(function) or frozenset()
+            ignored = sorted(k for k in passed if not (k in taken | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
             if ignored:
-                settings.notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
-            passed = {key: value for key, value in passed.items() if key in obeyed}
-        active = bool(settings.given - obeyed)
+                notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
+            passed = {key: value for key, value in passed.items() if key in taken}
+        # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
+        active = bool(settings.given - passed.keys())
+        weights = None
         if active:
-            for (cls, name), value in self._targets.items():
-                setattr(cls, name, copy.copy(value))
+            self._restore_targets()
+            # Blocks that do not train are left out by the grid then, which keeps trained weights that stand in them.
+            passed = {key: value for key, value in passed.items() if not is_train_indices(key)}
+            if not problems.found:
+                weights = block_weights(self.base, passed, read_layout(unet).family == "sdxl")
+            passed = {k: v for k, v in passed.items() if k not in (*BLOCK_WEIGHTS, "block_lr_zero_threshold")}
         try:
-            network = make({k: v for k, v in passed.items() if not problems.found or _harmless(k)})
+            network = make({key: value for key, value in passed.items() if not problems.about(key)})
         except Exception as error:
             self._explain(error, passed, problems)
             raise
-        sites = read_sites(network_modules(network, self.base_name), unet, text_encoder)
-        grid = bind_settings(settings, sites, problems, regex_rules(network), block_weights(network), obeyed)
+        modules = network_modules(network, self.base_name)
+        sites = read_sites(modules, unet, text_encoder)
+        grid = bind_settings(settings, sites, problems, regex_rules(network), weights, passed.keys())
+        if settings.loraplus and not any(facts_of(module).has_up for module in modules):
+            problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
         problems.raise_if_any()
-        swap_class(network, GridState(self.base_name, grid, active))
+        swap_class(network, GridState(self.base_name, grid, active, notices))
         return network
+
+    def _restore_targets(self) -> None:
+        for (cls, name), value in self._targets.items():
+            setattr(cls, name, copy.copy(value))
 
     def _explain(self, error: Exception, passed: dict[str, Any], problems: Problems) -> None:
         """Turns a crash of the wrapped module into a message where its cause is known or settings are wrong anyway."""
@@ -144,14 +153,12 @@ class GridModule:
                 " (train_blocks=single, or train_double_block_indices=none), or leave split_qkv out"
             )
         elif isinstance(error, (AssertionError, ValueError, TypeError, IndexError, KeyError)):
-            problems.add(f"{self.base_name} refuses its arguments: {type(error).__name__}: {error}")
+            hint = ""
+            if "duplicated lora name" in str(error) and self.base_name.startswith("lycoris"):
+                hint = " (LyCORIS 4.1 does this on SD1.x with its default preset full: give preset=attn-mlp)"
+            problems.add(f"{self.base_name} refuses its arguments: {type(error).__name__}: {error}{hint}")
         if problems.found:
             raise GridError(problems.found) from error
-
-
-def _harmless(key: str) -> bool:
-    """Which arguments still go upstream when something is wrong already, only to find the network's other problems."""
-    return key.endswith(("_dim", "_alpha", "dropout")) or key in ("algo", "preset")
 
 
 def wrap(base_name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

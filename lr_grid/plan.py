@@ -59,7 +59,6 @@ class ModuleFacts:
     alpha: float | None
     has_up: bool
     """Whether it has an up side, for LoRA+."""
-    tensors: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,8 @@ class Row:
     """True: not trained at all (LR 0, or excluded by train_*)."""
     why: str
     """How the LR came about, for people."""
+    rule: str = ""
+    """The setting that decided, for machines: left_out, module_lr, network_reg_lrs, block_lr, component, ..."""
 
     def lr_of(self, side: str) -> float:
         """The LR of a side, ``down`` or ``up``."""
@@ -110,13 +111,20 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
         lrs: the trainer's LRs.
         parts: the parts that train (``unet``, ``te1``, ...); modules of other parts are left out.
 
-    Raises: GridError for settings whose LRs cannot be (all zero; a fused LR of LRs with different signs).
+    Raises: GridError for settings whose LRs cannot be (all zero; a fused LR of LRs with different signs) and for
+        settings that reach nothing that trains.
     """
     calculator = _Calculator(grid, lrs)
     rows = tuple(
         calculator.row(site, facts[site.name]) for site in grid.sites.all if site.part in parts and site.name in facts
     )
-    _check_reach(grid, facts, rows, parts)
+    problems = Problems()
+    if rows and all(row.frozen for row in rows):
+        problems.add(f"every LR is 0: nothing would train. The first module: {rows[0].site.name}: {rows[0].why}")
+    else:
+        _check_reach(grid, calculator, parts, problems)
+    problems.raise_if_any()
+
     settings = grid.settings
     header = [("strategy", settings.depth_strategy)]
     if settings.depth_strategy != "flat":
@@ -128,27 +136,30 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
     if settings.depth_levels:
         header.append(("depth_levels", str(settings.depth_levels)))
     layout = grid.sites.layout
-    notices = (*settings.notices, *grid.sites.notices, *_overrides(grid, rows))
-    return Plan(layout.family, dict(layout.stacks), rows, lrs.base, tuple(header), notices, settings.arguments)
+    notices = [*settings.notices, *grid.sites.notices, *_overrides(grid, rows, calculator)]
+    notices += _suspicions(grid, rows, lrs.base)
+    return Plan(layout.family, dict(layout.stacks), rows, lrs.base, tuple(header), tuple(notices), settings.arguments)
 
 
-def _check_reach(grid: BoundGrid, facts: Mapping[str, ModuleFacts], rows: Sequence[Row], parts: Sequence[str]) -> None:
-    """Raises GridError for settings that reach nothing in the parts that train."""
-    problems = Problems()
+def _check_reach(grid: BoundGrid, done: _Calculator, parts: Sequence[str], problems: Problems) -> None:
+    """Notes settings that set nothing in the parts that train in this run."""
     settings = grid.settings
-    if rows and all(row.frozen for row in rows):
-        problems.add(f"every LR is 0: nothing would train. The first module: {rows[0].site.name}: {rows[0].why}")
     if MAIN_PART not in parts:
-        idle = sorted(
-            k for k in settings.given if not k.startswith("loraplus_") and k not in ("module_lr", "per_layer_lr")
-        )
+        idle = [key for key in sorted(settings.given) if key != "module_lr" and not key.startswith("loraplus_")]
         if idle:
             problems.add(f"{', '.join(idle)}: the U-Net or DiT is not trained in this run, so this sets nothing")
-    if "text_encoder" in settings.loraplus and not any(part != MAIN_PART for part in parts):
-        problems.add("loraplus_text_encoder_lr_ratio: no text encoder is trained in this run, so this sets nothing")
-    if settings.loraplus and rows and not any(facts[row.site.name].has_up for row in rows):
-        problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
-    problems.raise_if_any()
+    elif settings.depth_strategy != "flat" and "depth_strategy" in settings.given and not done.curved:
+        problems.add(f"depth_strategy={settings.depth_strategy}: no module that trains follows the curve")
+    for name, rules in (("module_lr", settings.module_lr), ("network_reg_lrs", grid.upstream_rules)):
+        for rule in rules:
+            if id(rule) not in done.won:
+                problems.add(
+                    f"{name}: the regex {rule.pattern.pattern!r} sets nothing: it wins at no module that trains"
+                )
+    for key in settings.loraplus.keys() - done.ratios:
+        name = f"loraplus_{key}_lr_ratio" if key else "loraplus_lr_ratio"
+        reason = "no text encoder is trained in this run" if key == "text_encoder" else "no module that trains takes it"
+        problems.add(f"{name}: {reason}, so this sets nothing")
 
 
 class _Calculator:
@@ -157,6 +168,12 @@ class _Calculator:
     def __init__(self, grid: BoundGrid, lrs: TrainerLrs):
         self.grid, self.lrs, self.settings = grid, lrs, grid.settings
         self.default_rate = self.settings.default_lr or Rate(1.0, relative=True)
+        self.won: set[int] = set()
+        """ids of the module rules that set a module."""
+        self.ratios: set[str | None] = set()
+        """Keys of the LoRA+ ratios that set an up side."""
+        self.curved = False
+        """Whether any module followed the depth curve."""
         self.default_words = "default_lr" if self.settings.default_lr else "the trainer's LR"
         self.present = {site.component for site in grid.sites.all if site.part == MAIN_PART}
         self.components = {c: self._component(c) for c in self.present}
@@ -190,74 +207,93 @@ class _Calculator:
                         " give fused_lr"
                     ]
                 )
+            if attention == ffn:
+                return attention, f"as self_attn and ffn {ffn:g}"
             mean = math.copysign(math.sqrt(attention * ffn), attention)
             return mean, f"fused: geometric mean of self_attn {attention:g} and ffn {ffn:g}"
         return default, f"{self.default_words} {default:g}"
 
     def row(self, site: Site, facts: ModuleFacts) -> Row:
-        lr, why = self._lr(site)
+        lr, why, rule = self._lr(site)
         lr_up = lr
-        ratio = self.settings.loraplus_ratio(site.part, site.component)
+        key = self.settings.loraplus_key(site.part, site.component)
+        ratio = self.settings.loraplus.get(key)
         if ratio is not None and facts.has_up and lr != 0:
+            self.ratios.add(key)
             lr_up = lr * ratio
-            why += f"; up side x {ratio:g} (LoRA+)"
-        return Row(site, facts.rank, facts.alpha, lr, lr_up, lr == 0, why)
+            why += f"; up side * {ratio:g} (LoRA+)"
+        return Row(site, facts.rank, facts.alpha, lr, lr_up, lr == 0, why, rule)
 
-    def _lr(self, site: Site) -> tuple[float, str]:
+    def _lr(self, site: Site) -> tuple[float, str, str]:
+        """(absolute LR, words, the setting that decided)"""
         main = site.part == MAIN_PART
         if main:
-            left_out = self._left_out(site)
+            left_out = self.grid.left_out(site)
             if left_out:
-                return 0.0, left_out
+                return 0.0, left_out, "left_out"
         base = self.lrs.base if main else self.lrs.of_encoder(self.grid.sites.encoder_of.get(site.part, 0))
         for key, rule in (
             ("module_lr", self.grid.module_rule(site)),
             ("network_reg_lrs", self.grid.upstream_rule(site)),
         ):
             if rule is not None:
-                return rule.rate.resolve(base), f"{key} {rule.pattern.pattern}:{rule.rate}"
+                self.won.add(id(rule))
+                return rule.rate.resolve(base), f"{key} {rule.pattern.pattern}:{rule.rate}", key
         if not main:
-            return base, "the trainer's LR for this text encoder"
+            return base, "the trainer's LR for this text encoder", "text_encoder"
         return self._cell(site)
 
-    def _left_out(self, site: Site) -> str:
-        chosen = self.settings.train_components
-        if chosen is not None and site.component not in chosen:
-            return f"frozen: {site.component} is not in train_components"
-        trained = self.grid.trained_blocks.get(site.stack or "")
-        if trained is not None and site.block not in trained:
-            return f"frozen: block {site.block} of {site.stack} is not in its train_block_indices"
-        return ""
-
-    def _cell(self, site: Site) -> tuple[float, str]:
+    def _cell(self, site: Site) -> tuple[float, str, str]:
         block = (site.stack, site.block) if site.stack is not None and site.block is not None else None
         weight = self.grid.block_weight.get(block, 1.0) if block else 1.0
         fixed = self.grid.block_lr.get(block) if block else None
         if fixed is not None:
-            lr, why = fixed.resolve(self.lrs.base), f"block_lr {fixed}"
+            lr, why, rule = fixed.resolve(self.lrs.base), f"block_lr {fixed}", "block_lr"
         else:
             lr, why = self.components[site.component]
+            rule = "component"
             own = site.component in self.settings.component_lr
             if block and (own or site.component in CURVED) and self.settings.depth_strategy != "flat":
                 depth = self.depths[block]
                 lr *= depth
-                why += f" x depth {depth:.4g}"
+                self.curved = True
+                why += f" * depth {depth:.4g}"
         if block in self.grid.block_weight:
             lr *= weight
-            why += f" x weight {weight:g} ({self.grid.block_weight_from})"
-        return lr, why
+            why += f" * weight {weight:g} ({self.grid.block_weight_from})"
+        return lr, why, rule
 
 
-def _overrides(grid: BoundGrid, rows: Sequence[Row]) -> list[str]:
+FAR = 100
+"""From this multiple of the trainer's LR on, an absolute LR is asked about: a forgotten x looks like that."""
+
+
+def _suspicions(grid: BoundGrid, rows: Sequence[Row], base: float) -> list[str]:
+    """Lines about settings that mean something, but perhaps not what was meant."""
+    lines = []
+    for component, rate in grid.settings.component_lr.items():
+        if not rate.relative and base and abs(rate.value) > FAR * abs(base):
+            lines.append(f"{component}_lr {rate} is {rate.value / base:.4g} times the trainer's LR: was {rate}x meant?")
+    for part in dict.fromkeys(row.site.part for row in rows):
+        if all(row.frozen for row in rows if row.site.part == part):
+            lines.append(f"all of {part} is frozen in this run")
+    return lines
+
+
+def _overrides(grid: BoundGrid, rows: Sequence[Row], done: _Calculator) -> list[str]:
     """Lines that say where one setting took another's place."""
     lines = []
-    for key, rules in (("module_lr", grid.settings.module_lr), ("network_reg_lrs", grid.upstream_rules)):
-        if rules:
-            count = sum(row.why.startswith(key) for row in rows)
+    for key in ("module_lr", "network_reg_lrs"):
+        count = sum(row.rule == key for row in rows)
+        if count:
             lines.append(f"{key} sets {count} modules; component, depth and block settings do not reach them")
     if grid.block_lr:
         lines.append("block_lr takes the place of component LR and depth in its blocks")
     if grid.block_weight_from != "block_lr_weight":
         lines.append(f"{grid.block_weight_from} (upstream's) weigh the blocks of the grid")
-    fused = {row.why.partition(" x ")[0] for row in rows if row.why.startswith("fused: geometric mean")}
-    return lines + sorted(fused)
+    if "fused" in done.components and "fused" not in grid.settings.component_lr:
+        lr, words = done.components["fused"]
+        if words.startswith("fused"):
+            cure = ", so fused modules are frozen; fused_lr gives them an LR of their own"
+            lines.append(words if lr else words + cure)
+    return lines

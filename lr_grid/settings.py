@@ -15,9 +15,9 @@ from lr_grid import values
 from lr_grid.blocks import BlockValues, Indices, parse_block_values, parse_indices
 from lr_grid.depth import CURVES
 from lr_grid.errors import Problems, did_you_mean
-from lr_grid.gridfile import load_grid_file
+from lr_grid.gridfile import GridFile, load_grid_file
 from lr_grid.values import RATE, Rate
-from lr_grid.words import COMPONENTS
+from lr_grid.words import COMPONENTS, MAIN_PART
 
 # What per_layer_lr=true gives to everything that is not set: the published per-layer system's defaults (absolute LRs).
 PUBLISHED_DEFAULTS: dict[str, Any] = {
@@ -61,16 +61,17 @@ class GridSettings:
     loraplus: dict[str | None, float] = field(default_factory=dict)
     """LoRA+ ratios by component, by ``unet`` / ``text_encoder``, and overall (None)."""
     given: frozenset[str] = frozenset()
-    """Keys the user gave (published blocks and defaults are not among them)."""
+    """Keys that were asked for, by arguments or file. Of a published block only ``per_layer_lr`` is among them: it
+    always lists everything, so a part of it that matches nothing is no mistake."""
     notices: list[str] = field(default_factory=list)
     arguments: tuple[tuple[str, str], ...] = ()
     """What was given, file and arguments together, as text: for the record."""
 
-    def loraplus_ratio(self, part: str, component: str) -> float | None:
-        """The LoRA+ ratio of a cell: the component's (U-Net or DiT only), else the part's, else the overall one."""
-        if part == "unet":
-            return self.loraplus.get(component, self.loraplus.get("unet", self.loraplus.get(None)))
-        return self.loraplus.get("text_encoder", self.loraplus.get(None))
+    def loraplus_key(self, part: str, component: str) -> str | None:
+        """Which of the LoRA+ ratios a cell takes: the component's (U-Net or DiT only), else the part's, else the
+        overall one (None, which may not be there)."""
+        keys = (component, "unet") if part == MAIN_PART else ("text_encoder",)
+        return next((key for key in keys if key in self.loraplus), None)
 
 
 def _choice(allowed: tuple[str, ...]) -> Callable[[object], str]:
@@ -128,7 +129,7 @@ def parse_module_rules(value: object) -> tuple[ModuleRule, ...]:
     for pattern, raw in pairs:
         try:
             rules.append(ModuleRule(re.compile(pattern), values.rate(raw)))
-        except re.error as error:
+        except (re.error, OverflowError) as error:
             raise ValueError(f"the regex {pattern!r} does not compile: {error}") from None
     return tuple(rules)
 
@@ -159,68 +160,85 @@ PARSERS: dict[str, Parser] = {
 KEYS = frozenset({*PARSERS, "component_lr", "grid"})
 
 
+def is_train_indices(key: str) -> bool:
+    """Whether a key is ``train_block_indices`` or ``train_<stack>_block_indices`` of any stack."""
+    return _TRAIN_INDICES.fullmatch(key) is not None
+
+
 def is_grid_key(key: str) -> bool:
-    """Whether a key belongs to the grammar (``train_<stack>_block_indices`` takes any stack's name)."""
-    return key in KEYS or _TRAIN_INDICES.fullmatch(key) is not None
+    """Whether a key belongs to the grammar."""
+    return key in KEYS or is_train_indices(key)
 
 
 def read_settings(arguments: Mapping[str, Any], problems: Problems) -> GridSettings:
     """Parses the grid's own keys of --network_args (others are left alone) and the grid file they name."""
     own = {key: value for key, value in arguments.items() if is_grid_key(key)}
-    notices: list[str] = []
-    from_file: dict[str, Any] = {}
-    published: dict[str, Any] = {}
-    name = own.pop("grid", None)
-    if name is not None:
-        try:
-            file = load_grid_file(str(name))
-        except ValueError as error:
-            problems.add(f"grid: {error}")
-        else:
-            notices += file.notices
-            published = _expand_components(file.published, f"{name}, per_layer_lr", problems)
-            from_file = _expand_components(file.settings, str(name), problems)
-            for key in [*from_file, *published]:
-                if not is_grid_key(key) or key == "grid":
-                    problems.add(f"{name}: {key!r} is no setting of a grid.{did_you_mean(key, KEYS)}")
-    given = {**from_file, **_expand_components(own, "--network_args", problems)}
-    parsed = _parse_all({**published, **given}, problems)
+    file = _read_file(own.pop("grid"), problems) if "grid" in own else GridFile()
+    published = _expand_components(file.published, f"{arguments.get('grid')}, per_layer_lr", problems)
+    from_file = _expand_components(file.settings, str(arguments.get("grid")), problems)
+    from_args = _expand_components(own, "--network_args", problems)
+    for key in (*from_file, *published):
+        if not is_grid_key(key) or key == "grid":
+            problems.add(f"{arguments['grid']}: {key!r} is no setting of a grid.{did_you_mean(key, KEYS - {'grid'})}")
+
+    raw = {key: value for key, value in {**published, **from_file, **from_args}.items() if key != "grid"}
+    parsed = _parse_all(raw, problems)
     if parsed.get("per_layer_lr"):
         for key, default in PUBLISHED_DEFAULTS.items():
             parsed.setdefault(key, PARSERS[key](default))
     settings = _build(parsed)
-    settings.notices = notices
-    settings.arguments = tuple((key, str(value)) for key, value in {**published, **given}.items())
-    settings.given = frozenset(
-        key for key in given if is_grid_key(key) and not (key == "per_layer_lr" and not parsed.get(key))
-    )
-    if published:
-        settings.given |= {"per_layer_lr"}
-    if given.keys() - parsed.keys() <= {
-        "component_lr"
-    }:  # a value that did not parse would only bring wrong conclusions
-        _check_contradictions(settings, problems)
+    settings.notices = file.notices
+    settings.arguments = tuple((key, str(value)) for key, value in raw.items())
+    asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"per_layer_lr"} if published else set())
+    settings.given = frozenset(key for key in asked if key != "per_layer_lr" or parsed.get(key))
+    if all(key in parsed for key in raw if is_grid_key(key)):
+        # A value that did not parse would only lead to wrong conclusions.
+        source = {**dict.fromkeys(from_file, "file"), **dict.fromkeys(from_args, "args")}
+        _check_contradictions(settings, source, problems)
     return settings
+
+
+def _read_file(name: Any, problems: Problems) -> GridFile:
+    """The grid file, or an empty one where it cannot be read (the problem is noted)."""
+    if not str(name or "").strip():
+        problems.add("grid: is empty; give the name of a .toml or .json file")
+        return GridFile()
+    try:
+        file = load_grid_file(str(name))
+    except ValueError as error:
+        problems.add(f"grid: {error}")
+        return GridFile()
+    for key in filter(is_grid_key, file.unread):
+        problems.add(f"{name}: {key} stands beside a published block, where it is not read: put it into --network_args")
+    others = [key for key in file.unread if not is_grid_key(key)]
+    if others:
+        file.notices.append(f"{name}: only its published block is read, not {', '.join(others)}")
+    return file
 
 
 def _expand_components(source: Mapping[str, Any], where: str, problems: Problems) -> dict[str, Any]:
     """Spells ``component_lr`` out as one key a component; both forms for one component contradict each other."""
     result = {key: value for key, value in source.items() if key != "component_lr"}
-    table = source.get("component_lr")
-    if table is None:
+    if "component_lr" not in source:
         return result
-    if not isinstance(table, Mapping):
-        pairs = [item.rpartition(":") for item in str(table).split(",") if item.strip()]
-        bad = [value for key, _, value in pairs if not key]
-        if bad or not pairs:
-            problems.add(f"component_lr: {bad[0] if bad else ''!r} is not component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
-        table = {key.strip(): value for key, _, value in pairs if key}
-    for component, value in table.items():
+    table = source["component_lr"]
+    if isinstance(table, Mapping):
+        pairs = [(str(component), value) for component, value in table.items()]
+    else:
+        items = [item.rpartition(":") for item in str(table or "").split(",") if item.strip()]
+        pairs = [(component.strip(), value) for component, _, value in items]
+    if not pairs:
+        problems.add("component_lr: is empty; write component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
+    for component, value in pairs:
         key = f"{component}_lr"
-        if component not in COMPONENTS:
+        if not component:
+            problems.add(f"component_lr: {value!r} is not component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
+        elif component not in COMPONENTS:
             problems.add(f"component_lr: {_no_component(component)}")
-        elif key in result:
+        elif key in source:
             problems.add(f"{where}: {key} and component_lr both set {component}: keep one")
+        elif key in result:
+            problems.add(f"component_lr: sets {component} twice")
         else:
             result[key] = value
     return result
@@ -258,25 +276,25 @@ def _build(parsed: Mapping[str, Any]) -> GridSettings:
     return settings
 
 
-def _check_contradictions(settings: GridSettings, problems: Problems) -> None:
-    given = settings.given
-    if settings.depth_strategy == "flat":
+def _check_contradictions(settings: GridSettings, source: Mapping[str, str], problems: Problems) -> None:
+    """Notes settings that exclude each other, where one source gives both: --network_args may overrule a file."""
+
+    def clash(key: str, other: str) -> bool:
+        return key in source and (other not in source or source[key] == source[other])
+
+    strategy = settings.depth_strategy
+    if strategy == "flat":
         for key in ("min_depth_factor", "peak_position", "depth_scope", "depth_levels"):
-            if key in given:
+            if clash(key, "depth_strategy"):
                 problems.add(f"{key} has no effect with depth_strategy=flat: set depth_strategy, or leave {key} out")
-    elif "peak_position" in given and settings.depth_strategy != "inverted_u":
-        problems.add(f"peak_position belongs to depth_strategy=inverted_u, not to {settings.depth_strategy}")
-    if settings.depth_strategy.endswith("geometric") and settings.min_depth_factor == 0:
+    elif strategy != "inverted_u" and clash("peak_position", "depth_strategy"):
+        problems.add(f"peak_position belongs to depth_strategy=inverted_u, not to {strategy}")
+    if strategy.endswith("geometric") and settings.min_depth_factor == 0:
         problems.add(
-            f"min_depth_factor: 0 makes depth_strategy={settings.depth_strategy} zero everywhere but at one end:"
-            " give more than 0"
+            f"min_depth_factor: 0 makes depth_strategy={strategy} zero everywhere but at one end: give more than 0"
         )
-    if settings.train_components is not None:
-        for component in COMPONENTS:
-            if f"{component}_lr" in given and component not in settings.train_components:
-                problems.add(f"{component}_lr is set, but train_components leaves {component} out: keep one of the two")
-    if settings.train_block_indices.keys() >= {None, "double"} or settings.train_block_indices.keys() >= {
-        None,
-        "single",
-    }:
-        problems.add("train_block_indices and train_double/single_block_indices are both set: keep one kind")
+    for component in COMPONENTS:
+        key = f"{component}_lr"
+        left_out = settings.train_components is not None and component not in settings.train_components
+        if left_out and clash(key, "train_components"):
+            problems.add(f"{key} is set, but train_components leaves {component} out: keep one of the two")

@@ -69,16 +69,16 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
         name = str(module.lora_name)
         place = found.get(id(_original(module)))
         if place is None:
-            sites.append(Site(name, name, _part(name, None), None, None, "other"))
+            sites.append(Site(name, name, part_of(name), None, None, "other"))
             unknown.append(name)
             continue
         encoder, path, original, where = place
-        part = _part(name, encoder)
+        part = part_of(name, encoder)
         if encoder is not None:
             encoder_of[part] = encoder
         stack, position = where.block_of(path) or (None, None)
         component = where.component_of(path, original)
-        if component is None:
+        if component is None and part == MAIN_PART:
             unknown.append(path)
         sites.append(Site(name, path, part, stack, position, component or "other"))
     notices = []
@@ -95,7 +95,7 @@ def _original(module: nn.Module) -> object:
     return original[0] if isinstance(original, (list, tuple)) and original else original
 
 
-def _part(name: str, encoder: int | None) -> str:
+def part_of(name: str, encoder: int | None = None) -> str:
     """``te2`` from the prefix ``lora_te2_``, else from the encoder's index; ``unet`` for the rest."""
     prefix = re.match(r"[a-z]+_te(\d?)_", name)
     if prefix:

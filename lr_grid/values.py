@@ -29,28 +29,25 @@ class Rate:
 def rate(value: object) -> Rate:
     """``4e-4`` -> absolute, ``1.5x`` -> a multiple of the trainer's LR."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is not a finite number")
-        return Rate(float(value))
+        return Rate(number(value))
     text = str(value).strip()
     if not _RATE.fullmatch(text):
         raise ValueError(
             f"{text!r} is not a learning rate: give a number (4e-4), or a multiple of the trainer's LR (1.5x)"
         )
     relative = text[-1] in "xX"
-    number = float(text[:-1] if relative else text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text!r} is not a finite number")
-    return Rate(number, relative)
+    return Rate(number(text[:-1] if relative else text), relative)
 
 
 def number(value: object) -> float:
     """A finite number."""
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a number")
     try:
         result = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a number") from None
-    if isinstance(value, bool) or not math.isfinite(result):
+    if not math.isfinite(result):
         raise ValueError(f"{value!r} is not a finite number")
     return result
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from lr_grid.errors import GridError
+
 
 def trained_names(args: argparse.Namespace) -> set[str]:
     """Names of the modules in the run's starting weights and in the state it resumes."""
@@ -24,9 +26,13 @@ def module_names(file: Path) -> set[str]:
     """Names of the LoRA modules in a weight file; empty where there is no such file (the trainer says so itself)."""
     if not file.is_file():
         return set()
-    if file.suffix == ".safetensors":
-        with safe_open(str(file), "pt") as weights:
-            keys = list(weights.keys())
-    else:
-        keys = list(torch.load(file, map_location="cpu", weights_only=True))
-    return {key.partition(".")[0] for key in keys if "." in key}
+    try:
+        if file.suffix == ".safetensors":
+            with safe_open(str(file), "pt") as weights:
+                keys = list(weights.keys())
+        else:
+            keys = list(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        raise GridError([f"{file}: the weights cannot be read: {error}"]) from error
+    # A state saved by several processes has every key under DDP's "module.".
+    return {key.removeprefix("module.").partition(".")[0] for key in keys if "." in key}

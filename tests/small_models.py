@@ -134,9 +134,9 @@ def start(network: nn.Module, model: nn.Module, text_encoder: Any = None, **chan
     args = trainer_args(**changes)
     network.prepare_network(args)
     network.apply_to(text_encoder, model, text_encoder is not None, True)
-    groups, descriptions = network.prepare_optimizer_params_with_multiple_te_lrs(
-        args.text_encoder_lr, args.unet_lr, args.learning_rate
-    )
+    name = "prepare_optimizer_params_with_multiple_te_lrs"
+    prepare = getattr(network, name) if hasattr(network, name) else network.prepare_optimizer_params
+    groups, descriptions = prepare(args.text_encoder_lr, args.unet_lr, args.learning_rate)
     network.prepare_grad_etc(text_encoder, model)
     return groups, descriptions
 

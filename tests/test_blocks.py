@@ -10,9 +10,9 @@ UNET = {"unet": 25}
 
 
 def resolve(value, stacks=FLUX, parse=number):
-    values, _, problems = parse_block_values(value, parse).resolve(stacks, "model")
-    assert not problems
-    return values
+    resolved = parse_block_values(value, parse).resolve(stacks, "model")
+    assert not resolved.problems
+    return resolved.values
 
 
 def test_later_entries_override_earlier_ones():
@@ -80,8 +80,16 @@ def test_bad_text_is_refused(text, message):
     ],
 )
 def test_what_the_model_does_not_have_is_a_problem(text, stacks, message):
-    _, _, problems = parse_block_values(text, number).resolve(stacks, "model")
-    assert message in problems[0]
+    assert message in parse_block_values(text, number).resolve(stacks, "model").problems[0]
+
+
+def test_an_entry_that_later_ones_take_over_reaches_nothing():
+    reach = parse_block_values("double_1:0.1,single_0-1:0.5,double:0.8", number).resolve(FLUX, "model").reach
+    assert {entry.text: len(blocks) for entry, blocks in reach.items()} == {
+        "double_1:0.1": 0,
+        "single_0-1:0.5": 2,
+        "double:0.8": 19,
+    }
 
 
 def test_index_lists():

@@ -48,6 +48,76 @@ def test_without_grid_arguments_the_groups_are_the_wrapped_modules():
         assert isinstance(network, lycoris.kohya.LycorisNetworkKohya)
 
 
+def test_without_grid_arguments_the_trainer_sees_the_wrapped_modules_methods():
+    """It asks for the method with a list of text encoder LRs, and writes another ss_text_encoder_lr where it is there."""
+    name = "prepare_optimizer_params_with_multiple_te_lrs"
+    assert not hasattr(make_network(Flux()), name)
+    assert hasattr(make_network(Flux(), ffn_lr="2x"), name)
+
+
+def test_settings_of_a_file_are_obeyed_also_where_the_wrapped_module_has_the_same_key(tmp_path):
+    (tmp_path / "grid.toml").write_text("loraplus_lr_ratio = 4\n")
+    model = Flux()
+    network = make_network(model, grid=str(tmp_path / "grid.toml"))
+    groups, _ = start(network, model)
+    assert sorted({group["lr"] for group in groups}) == pytest.approx([1e-4, 4e-4])
+
+
+def test_a_ratio_without_any_up_side_is_refused_with_or_without_a_grid():
+    for grid in ({}, {"ffn_lr": "2x"}):
+        with pytest.raises(GridError, match="no module of this network has an up side"):
+            make_network(Flux(), algo="loha", loraplus_lr_ratio="16", **grid)
+
+
+def test_a_typo_does_not_make_other_settings_look_wrong():
+    with pytest.raises(GridError) as caught:
+        make_network(Flux(), train_norm="True", self_atn_lr="1e-4", self_attn_lr="2x", preset="attn-mlp")
+    assert caught.value.problems == [
+        "self_atn_lr: neither lr-grid nor lycoris.kohya takes this argument (lycoris.kohya would ignore it silently)."
+        " Did you mean self_attn_lr?"
+    ]
+
+
+def test_a_long_range_is_answered_at_once():
+    with pytest.raises(GridError, match="block 99999999999 is out of range"):
+        make_network(Flux(), train_double_block_indices="0-99999999999")
+
+
+def test_an_option_of_the_trainer_among_the_arguments_is_told():
+    with pytest.raises(GridError, match="network_dim: .* give --network_dim"):
+        make_network(Flux(), network_dim="8")
+
+
+def test_weights_without_a_place_in_the_network_are_told(tmp_path):
+    model = Flux(double=4)
+    first = make_network(model, depth_strategy="flat")
+    start(first, model)
+    save_file(first.state_dict(), str(tmp_path / "start.safetensors"))
+    model = Flux(double=3)
+    network = make_network(model, ffn_lr="2x")
+    start(network, model, network_weights=str(tmp_path / "start.safetensors"))
+    assert any("hold 10 modules that this network does not have" in n for n in network.grid_plan.notices)
+
+
+def test_damaged_files_are_named(tmp_path):
+    for name, option in (("optimizer.bin", "resume"), ("weights.safetensors", "network_weights")):
+        (tmp_path / name).write_bytes(b"broken")
+        model = Flux()
+        with pytest.raises(GridError, match=f"{name}: .* cannot be read"):
+            start(
+                make_network(model, ffn_lr="2x"),
+                model,
+                **{option: str(tmp_path if option == "resume" else tmp_path / name)},
+            )
+
+
+def test_names_in_a_state_of_several_processes(tmp_path):
+    from lr_grid.weights import module_names
+
+    save_file({"module.lora_unet_a.lora_up.weight": torch.zeros(1)}, str(tmp_path / "model.safetensors"))
+    assert module_names(tmp_path / "model.safetensors") == {"lora_unet_a"}
+
+
 def test_without_grid_arguments_the_plan_still_tells_the_truth():
     model = Flux()
     network = make_network(model, loraplus_lr_ratio="4")
@@ -253,6 +323,13 @@ def test_resume_of_a_state_without_a_grid_is_refused(tmp_path):
     model = Flux()
     with pytest.raises(GridError, match="saved without a grid"):
         start(make_network(model, ffn_lr="2x"), model, resume=state)
+
+
+def test_resume_without_the_grid_of_its_state_is_refused(tmp_path):
+    state = resumable(tmp_path, {"default_lr": "0.5x"})
+    model = Flux()
+    with pytest.raises(GridError, match="saved under a grid"):
+        start(make_network(model), model, resume=state)
 
 
 def test_prepare_network_is_free_of_side_effects_on_the_arguments():

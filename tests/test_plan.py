@@ -175,11 +175,45 @@ def test_negative_lrs_pass_and_fused_keeps_their_sign():
         ({"default_lr": "0"}, "every LR is 0"),
         ({"block_lr_weight": "double:0,single:0"}, "every LR is 0"),
         ({"loraplus_text_encoder_lr_ratio": "4", "ffn_lr": "2x"}, "no text encoder is trained"),
+        ({"loraplus_ffn_lr_ratio": "4", "train_components": "self_attn"}, "no module that trains takes it"),
+        ({"loraplus_mod_lr_ratio": "4", "mod_lr": "0"}, "no module that trains takes it"),
+        ({"module_lr": "img_mlp:1e-4", "train_components": "self_attn"}, "'img_mlp' sets nothing"),
+        ({"train_double_block_indices": "0", "block_lr_weight": "double_2:2"}, "matches no module that trains"),
+        (
+            {"block_lr_weight": "double_1:0.5,double:2"},
+            "'double_1:0.5' sets nothing: later entries take all its blocks",
+        ),
+        (
+            {"depth_strategy": "linear", "block_lr": "double:1e-4,single:1e-4"},
+            "no module that trains follows the curve",
+        ),
+        ({"train_block_indices": "0", "train_double_block_indices": "0"}, "which stack is not said"),
     ],
 )
 def test_plans_that_cannot_be(grid, message):
     with pytest.raises(GridError, match=message):
         lrs(**grid)
+
+
+@pytest.mark.parametrize(
+    ("grid", "note"),
+    [
+        ({"self_attn_lr": "1.5"}, "self_attn_lr 1.5 is 1.5e+04 times the trainer's LR: was 1.5x meant?"),
+        ({"ffn_lr": "0"}, "so fused modules are frozen; fused_lr gives them an LR of their own"),
+    ],
+)
+def test_what_was_perhaps_not_meant_is_asked_about(grid, note):
+    model = Flux()
+    network = make_network(model, **grid)
+    start(network, model)
+    assert any(note in notice for notice in network.grid_plan.notices)
+
+
+def test_a_part_that_is_frozen_whole_is_told():
+    model, encoder = Flux(), TextEncoder()
+    network = make_network(model, encoder, self_attn_lr="2x")
+    start(network, model, encoder, unet_lr=0.0, text_encoder_lr=1e-5)
+    assert "all of unet is frozen in this run" in network.grid_plan.notices
 
 
 def test_every_row_says_why():
@@ -189,6 +223,6 @@ def test_every_row_says_why():
     )
     start(network, model)
     rows = {row.site.path: row for row in network.grid_plan.rows}
-    assert rows["double_blocks.1.img_attn.qkv"].why == "self_attn_lr 2x x depth 0.65 x weight 0.5 (block_lr_weight)"
+    assert rows["double_blocks.1.img_attn.qkv"].why == "self_attn_lr 2x * depth 0.65 * weight 0.5 (block_lr_weight)"
     assert rows["double_blocks.1.img_mlp.0"].why == "frozen: ffn is not in train_components"
     assert rows["double_blocks.1.img_mlp.0"].frozen

@@ -19,24 +19,24 @@ def test_blocks_down_components_across_stack_by_stack():
         depth_strategy="linear",
         min_depth_factor="0.5",
         self_attn_lr="2x",
-        ffn_lr="2x",
+        ffn_lr="0.5x",
         block_lr_weight="single_1-2:0",
         loraplus_unet_lr_ratio="16",
     )
     assert text == (
         "[lr_grid] model=flux strategy=linear min_depth_factor=0.5 base_lr=0.0001"
-        " groups=11 params=88 modules=44 frozen_modules=6\n"
+        " groups=15 params=88 modules=44 frozen_modules=6\n"
         "[lr_grid] LoRA+ is on: LRs are lora_down/lora_up\n"
         "double  self_attn             cross_attn            ffn                   mod\n"
-        "0       2.00e-04/3.20e-03 x2  1.00e-04/1.60e-03 x4  2.00e-04/3.20e-03 x2  1.00e-04/1.60e-03 x2\n"
-        "1       1.50e-04/2.40e-03 x2  7.50e-05/1.20e-03 x4  1.50e-04/2.40e-03 x2  7.50e-05/1.20e-03 x2\n"
-        "2       1.00e-04/1.60e-03 x2  5.00e-05/8.00e-04 x4  1.00e-04/1.60e-03 x2  5.00e-05/8.00e-04 x2\n"
+        "0       2.00e-04/3.20e-03 x2  1.00e-04/1.60e-03 x4  5.00e-05/8.00e-04 x2  1.00e-04/1.60e-03 x2\n"
+        "1       1.50e-04/2.40e-03 x2  7.50e-05/1.20e-03 x4  3.75e-05/6.00e-04 x2  7.50e-05/1.20e-03 x2\n"
+        "2       1.00e-04/1.60e-03 x2  5.00e-05/8.00e-04 x4  2.50e-05/4.00e-04 x2  5.00e-05/8.00e-04 x2\n"
         "single  mod                   fused\n"
-        "0       1.00e-04/1.60e-03 x1  2.00e-04/3.20e-03 x2\n"
+        "0       1.00e-04/1.60e-03 x1  1.00e-04/1.60e-03 x2\n"
         "1-2     frozen x1             frozen x2\n"
-        "3       5.00e-05/8.00e-04 x1  1.00e-04/1.60e-03 x2\n"
+        "3       5.00e-05/8.00e-04 x1  5.00e-05/8.00e-04 x2\n"
         "te1 (text encoder)  5.00e-06/5.00e-06 x8\n"
-        "[lr_grid] note: fused: geometric mean of self_attn 0.0002 and ffn 0.0002"
+        "[lr_grid] note: fused: geometric mean of self_attn 0.0002 and ffn 5e-05"
     )
 
 

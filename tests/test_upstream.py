@@ -1,9 +1,15 @@
 """Which arguments a network module takes, read from its source."""
 
+import logging
+
 import pytest
 
+from lr_grid.accepted import known_keys
 from lr_grid.errors import GridError, Problems
-from lr_grid.upstream import check_arguments, check_block_curves, check_regex_pairs, known_keys, load_base
+from lr_grid.passed_on import check_arguments, check_block_curves, check_regex_pairs
+from lr_grid.upstream import load_base
+
+logger = logging.getLogger(__name__)
 
 
 class Module:
@@ -42,6 +48,36 @@ def test_the_trainers_own_parameters_are_no_arguments():
     assert known_keys(no_kwargs) == frozenset()
 
 
+def decorated(*args, **kwargs):
+    logger.info("making a network from %s", kwargs)
+    return create_network(*args, **kwargs)
+
+
+def in_a_loop(multiplier, **kwargs):
+    return [kwargs.get(key) for key in ("a", "b")]
+
+
+def renamed(multiplier, **kwargs):
+    options = kwargs
+    return options.get("rank")
+
+
+def handed_to_the_unknown(multiplier, **kwargs):
+    return logger.makeRecord.__self__.nowhere(**kwargs)
+
+
+def test_a_wrapper_takes_what_it_hands_on():
+    assert known_keys(decorated) >= {"conv_dim", "rank", "mid_lr_weight"}
+
+
+@pytest.mark.parametrize("function", [in_a_loop, renamed, handed_to_the_unknown])
+def test_where_the_dict_cannot_be_followed_nothing_is_claimed(function):
+    assert known_keys(function) is None
+    problems = Problems()
+    check_arguments("some.module", known_keys(function), {"anything": "1"}, frozenset(), problems)
+    assert problems.found == []
+
+
 def test_a_real_module_lycoris():
     import lycoris.kohya
 
@@ -55,11 +91,12 @@ def test_what_nobody_takes_is_a_problem():
     check_arguments(
         "networks.lora",
         known_keys(create_network),
-        {"conv_dims": "4", "dropout": None, "dora_wd": "True"},
+        {"conv_dims": "4", "dropout": None, "dora_wd": "True", "network_dim": "4"},
         frozenset(),
         problems,
     )
-    assert len(problems.found) == 2
+    assert len(problems.found) == 3
+    assert "give --network_dim" in problems.found[2]
     assert "Did you mean conv_dim?" in problems.found[0]
     assert "networks.lycoris_grid" in problems.found[1]
 
@@ -93,6 +130,7 @@ def test_good_regex_pairs_pass():
         ({"up_lr_weight": "sine+x"}, "not a number"),
         ({"mid_lr_weight": "much"}, "not a number"),
         ({"down_lr_weight": "1.0"}, "neither a list of numbers nor a curve"),
+        ({"block_lr_zero_threshold": "0.1"}, "has no effect without"),
     ],
 )
 def test_block_curves_upstream_would_stumble_over(arguments, message):
@@ -108,7 +146,7 @@ def test_good_block_curves_pass():
 
 
 def test_a_missing_trainer_is_told():
-    with pytest.raises(GridError, match=r"networks\.lora_nowhere was not found .*sd-scripts"):
+    with pytest.raises(GridError, match=r"networks\.lora_nowhere was not found .*is the name right"):
         load_base("networks.lora_nowhere")
     with pytest.raises(GridError, match="pip install lycoris-lora"):
         load_base("lycoris_not_there")
