@@ -49,7 +49,7 @@ def test_without_grid_arguments_the_groups_are_the_wrapped_modules():
 
 
 def test_without_grid_arguments_the_trainer_sees_the_wrapped_modules_methods():
-    """It asks for the method with a list of text encoder LRs, and writes another ss_text_encoder_lr where it is there."""
+    """Where there is a method for a list of text encoder LRs, it writes ss_text_encoder_lr in another way."""
     name = "prepare_optimizer_params_with_multiple_te_lrs"
     assert not hasattr(make_network(Flux()), name)
     assert hasattr(make_network(Flux(), ffn_lr="2x"), name)
@@ -84,7 +84,7 @@ def test_a_long_range_is_answered_at_once():
 
 
 def test_an_option_of_the_trainer_among_the_arguments_is_told():
-    with pytest.raises(GridError, match="network_dim: .* give --network_dim"):
+    with pytest.raises(GridError, match=r"network_dim: .* give --network_dim"):
         make_network(Flux(), network_dim="8")
 
 

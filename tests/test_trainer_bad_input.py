@@ -50,7 +50,7 @@ CASES = {
         SD,
         ["block_lr_weight=3:0.5"],
         [],
-        "block_lr_weight: '3:0.5' matches no module; modules stand in unet 1-2,4-5,7-8,12,16-24",
+        "block_lr_weight: '3:0.5' matches no module that trains; such stand in unet 1-2,4-5,7-8,12,16-24",
     ),
     "unknown stack": (
         FLUX,
@@ -165,6 +165,31 @@ CASES = {
         [],
         "networks.lora_flux refuses its arguments: AssertionError: invalid train_blocks",
     ),
+    "an option of the trainer": (
+        SD,
+        ["network_dim=8"],
+        [],
+        "network_dim: .* It is the trainer's own option: give --network_dim",
+    ),
+    "blocks chosen twice": (
+        SD,
+        ["train_block_indices=1", "train_unet_block_indices=2"],
+        [],
+        "the blocks of unet are chosen twice",
+    ),
+    "overridden entry": (
+        SD,
+        ["block_lr_weight=1:0.5,0-8:2"],
+        [],
+        "'1:0.5' sets nothing: later entries take all its blocks",
+    ),
+    "OneCycleLR": (
+        SD,
+        ["ffn_lr=2x"],
+        ["--lr_scheduler_type=OneCycleLR"],
+        "gives all groups one LR and flattens the grid's 2",
+    ),
+    "ranks without a file": (SD, ["ffn_lr=2x"], ["--dim_from_weights"], "name it with --network_weights"),
     "no base named": (
         ("train_network.py", "sd15", "lr_grid.network"),
         ["ffn_lr=2x"],
