@@ -1,7 +1,7 @@
 """What a grid costs before the first step: upstream's networks.lora_flux and networks.lora_flux_grid, FLUX.1 19+38.
 
 Both sides run in one process, in turn: make the network, apply it, prepare the optimizer's parameters; the grid's side
-also prints the grid and writes the plan. Prints medians, their ratio and their difference.
+also prints the grid. Prints medians, their ratio and their difference.
 
     python benchmarks/plan_time.py --sd_scripts /path/to/sd-scripts [--rank 16] [--rounds 9]
 
@@ -17,7 +17,6 @@ import io
 import logging
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -45,22 +44,21 @@ def main() -> None:
 
     seconds: dict[str, list[float]] = {name: [] for name in modules}
     shown = io.StringIO()
-    with tempfile.TemporaryDirectory() as folder:
-        args = argparse.Namespace(learning_rate=1e-4, unet_lr=None, output_dir=folder, output_name="benchmark")
-        for _ in range(options.rounds + 1):
-            for name, module in modules.items():
-                with torch.device("meta"):
-                    model = flux_models.Flux(flux_models.configs["dev"].params)
-                shown = io.StringIO()
-                began = time.perf_counter()
-                with contextlib.redirect_stdout(shown):
-                    grid = GRID if name.endswith("_grid") else {}
-                    network = module.create_network(1.0, options.rank, options.rank, None, [None, None], model, **grid)
-                    if hasattr(network, "prepare_network"):
-                        network.prepare_network(args)
-                    network.apply_to([None, None], model, False, True)
-                    network.prepare_optimizer_params_with_multiple_te_lrs(None, None, 1e-4)
-                seconds[name].append(time.perf_counter() - began)
+    args = argparse.Namespace(learning_rate=1e-4, unet_lr=None, output_dir=None)
+    for _ in range(options.rounds + 1):
+        for name, module in modules.items():
+            with torch.device("meta"):
+                model = flux_models.Flux(flux_models.configs["dev"].params)
+            shown = io.StringIO()
+            began = time.perf_counter()
+            with contextlib.redirect_stdout(shown):
+                grid = GRID if name.endswith("_grid") else {}
+                network = module.create_network(1.0, options.rank, options.rank, None, [None, None], model, **grid)
+                if hasattr(network, "prepare_network"):
+                    network.prepare_network(args)
+                network.apply_to([None, None], model, False, True)
+                network.prepare_optimizer_params_with_multiple_te_lrs(None, None, 1e-4)
+            seconds[name].append(time.perf_counter() - began)
     print(shown.getvalue())
     upstream, grid_time = (statistics.median(seconds[name][1:]) for name in modules)  # the first round warms up
     print(f"upstream {upstream:.3f} s, with the grid {grid_time:.3f} s")

@@ -1,6 +1,7 @@
 """The settings grammar: arguments and files to GridSettings, and every problem told at once."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -206,3 +207,14 @@ def test_bad_files(tmp_path, name, text, message):
 def test_all_problems_are_told_together():
     found = problems_of(ffn_lr="fast", loraplus_lr_ratio="0", module_lr="(:1")
     assert len(found) == 3
+
+
+def test_the_sample_grid_file_is_read_whole():
+    file = Path(__file__).parent.parent / "sample_configs" / "grid.toml"
+    settings = read(grid=str(file))
+    assert settings.component_lr == {"self_attn": Rate(1.5, True), "ffn": Rate(5e-5), "mod": Rate(0.0)}
+    assert [rule.pattern.pattern for rule in settings.module_lr] == [
+        rf"double_blocks\.7\.img_attn\.{name}" for name in ("qkv", "proj")
+    ]
+    resolved = settings.block_lr_weight.resolve({"double": 19, "single": 38}, "flux")
+    assert (resolved.values["double", 6], resolved.values["double", 18]) == (0.3, 2)

@@ -23,7 +23,6 @@ from lr_grid.demo.options import DemoOptions
 from lr_grid.demo.pictures import draw_digits
 from lr_grid.errors import GridError
 from lr_grid.plan import Plan
-from lr_grid.report.picture import draw_plan
 
 DRAWN_A_CLASS = 24
 """Digits drawn of every class, before and again after."""
@@ -94,7 +93,6 @@ def _run(options: DemoOptions, folder: Path, started: float) -> DemoResult:
     grid_picture = folder / f"{options.output_name}.lr_grid.png"
     digits_picture = folder / f"{options.output_name}.digits.png"
     plan = cast(Plan, network.grid_plan)
-    draw_plan(plan, grid_picture)
     draw_digits(
         before.drawn,
         after.drawn,

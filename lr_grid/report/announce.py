@@ -1,4 +1,4 @@
-"""Tells the user what will happen, before the first step: prints the grid, writes the plan beside the LoRA."""
+"""Tells the user what will happen, before the first step: prints the grid, puts plan and picture beside the LoRA."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def announce(
     descriptions: Sequence[str] | None,
     args: argparse.Namespace | None,
 ) -> None:
-    """Prints the grid; writes ``<output_name>.lr_grid.json`` where the trainer has an output folder.
+    """Prints the grid; writes ``<output_name>.lr_grid.json`` (and .png) where the trainer has an output folder.
 
     In a run on several processes only the first one speaks.
     """
@@ -39,4 +39,17 @@ def announce(
     except OSError as error:
         print(f"{PREFIX} the plan could not be written to {path}: {error}", flush=True)
     else:
-        print(f"{PREFIX} the whole plan: {path}", flush=True)
+        print(f"{PREFIX} the whole plan: {path}{_draw(plan, path.with_suffix('.png'))}", flush=True)
+
+
+def _draw(plan: Plan, path: Path) -> str:
+    """Draws the plan where matplotlib is installed; returns what there is to say of it. A picture never stops a run."""
+    try:
+        from lr_grid.report.picture import draw_plan
+
+        draw_plan(plan, path)
+    except ImportError:
+        return ""
+    except Exception as error:
+        return f" (its picture could not be drawn: {error})"
+    return f", and its picture: {path.name}"
