@@ -25,8 +25,6 @@ from lr_grid.words import MAIN_PART
 
 MANY_GROUPS = 100
 """From here on groups are felt in the optimizer step and in a tracker's logs (2 scalars a group in sd-scripts)."""
-
-
 _GRID_OFF = "no argument of the grid's own was given: these are {}'s groups, untouched"
 
 
@@ -59,8 +57,10 @@ def swap_class(network: nn.Module, state: GridState) -> None:
     # Only where there is one: the trainer asks whether the network has it.
     if hasattr(base, "apply_max_norm_regularization"):
         members["apply_max_norm_regularization"] = _keeping_frozen(base.apply_max_norm_regularization)
-    if state.active or hasattr(base, _MULTIPLE_TE_LRS):
-        members[_MULTIPLE_TE_LRS] = _with_own_lrs if state.active else _with_upstreams_lrs
+    if state.active:
+        members[_MULTIPLE_TE_LRS] = _with_own_groups
+    elif hasattr(base, _MULTIPLE_TE_LRS):
+        members[_MULTIPLE_TE_LRS] = _watching(getattr(base, _MULTIPLE_TE_LRS))
     network.__class__ = type(f"Grid{base.__name__}", (GridMixin, base), members)
     network._grid_state = state  # type: ignore[assignment]
 
@@ -82,15 +82,20 @@ _MULTIPLE_TE_LRS = "prepare_optimizer_params_with_multiple_te_lrs"
 """The method that the trainer looks for to hand over a list of text encoder LRs; networks.lora does not have it."""
 
 
-def _with_own_lrs(self: Any, text_encoder_lr: Any, unet_lr: Any, default_lr: Any) -> Any:
+def _with_own_groups(self: Any, text_encoder_lr: Any, unet_lr: Any, default_lr: Any) -> Any:
     """As prepare_optimizer_params, with a list of text encoder LRs, one per encoder."""
     return self._grid_groups(text_encoder_lr, unet_lr, default_lr)
 
 
-def _with_upstreams_lrs(self: Any, text_encoder_lr: Any, unet_lr: Any, default_lr: Any) -> Any:
-    """The wrapped module's own groups."""
-    result = getattr(super(type(self), self), _MULTIPLE_TE_LRS)(text_encoder_lr, unet_lr, default_lr)
-    return self._grid_watch(result, text_encoder_lr, unet_lr, default_lr)
+def _watching(prepare: Callable[..., Any]) -> Callable[..., Any]:
+    """The wrapped module's own way to its groups, shown."""
+
+    @functools.wraps(prepare)
+    def wrapped(self: Any, text_encoder_lr: Any, unet_lr: Any, default_lr: Any) -> Any:
+        result = prepare(self, text_encoder_lr, unet_lr, default_lr)
+        return self._grid_watch(result, text_encoder_lr, unet_lr, default_lr)
+
+    return wrapped
 
 
 class GridMixin:
