@@ -117,21 +117,26 @@ def test_upstreams_block_weights_take_the_place_of_the_grids(sd15):
     assert "down/mid/up_lr_weight (upstream's) weigh the blocks of the grid" in result.text
 
 
-def test_trained_weights_in_blocks_that_upstreams_arguments_leave_out_are_kept(sd15, flux, tmp_path):
-    for run, arguments, left_out in (
-        (flux, ["train_double_block_indices=0", "self_attn_lr=2x"], "double_blocks_1"),
-        (sd15, ["down_lr_weight=" + ",".join("1" * 6 + "0" * 6), "self_attn_lr=2x"], "down_blocks_2"),
-    ):
-        first = run("first", "depth_strategy=flat", extra=[UNET_ONLY]).expect_success()
-        weights = first.lora()
-        kept = run("kept", *arguments, extra=[UNET_ONLY, f"--network_weights={first.lora_path}"]).expect_success()
-        saved = kept.lora()
-        assert saved.keys() == weights.keys()
-        for key, value in saved.items():
-            if not key.endswith("alpha"):
-                assert torch.equal(value, weights[key]) == (left_out in key)
-        fresh = run("fresh", *arguments, extra=[UNET_ONLY]).expect_success()
-        assert not [key for key in fresh.lora() if left_out in key]
+@pytest.mark.parametrize(
+    ("fixture", "argument", "left_out"),
+    [
+        ("flux", "train_double_block_indices=0", "double_blocks_1"),
+        ("sd15", "down_lr_weight=" + ",".join("1" * 6 + "0" * 6), "down_blocks_2"),
+    ],
+)
+def test_trained_weights_in_blocks_that_upstreams_arguments_leave_out_are_kept(request, fixture, argument, left_out):
+    run = request.getfixturevalue(fixture)
+    first = run("first", "depth_strategy=flat", extra=[UNET_ONLY]).expect_success()
+    weights = first.lora()
+    arguments = [argument, "self_attn_lr=2x"]
+    kept = run("kept", *arguments, extra=[UNET_ONLY, f"--network_weights={first.lora_path}"]).expect_success()
+    saved = kept.lora()
+    assert saved.keys() == weights.keys()
+    for key, value in saved.items():
+        if not key.endswith("alpha"):
+            assert torch.equal(value, weights[key]) == (left_out in key)
+    fresh = run("fresh", *arguments, extra=[UNET_ONLY]).expect_success()
+    assert not [key for key in fresh.lora() if left_out in key]
 
 
 def test_network_reg_lrs_is_final_under_a_grid_and_loraplus_applies(flux):
