@@ -119,14 +119,10 @@ class GridModule:
         # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
         active = bool(settings.given - passed.keys())
         weights = None
-        if active:
-            self._restore_targets()
-            # Blocks that do not train are left out by the grid then, which keeps trained weights that stand in them.
-            passed = {key: value for key, value in passed.items() if not is_train_indices(key)}
-            if not problems.found:
-                weights = block_weights(self.base, passed, read_layout(unet).family == "sdxl")
-            passed = {k: v for k, v in passed.items() if k not in (*BLOCK_WEIGHTS, "block_lr_zero_threshold")}
         try:
+            if active:
+                self._restore_targets()
+                passed, weights = self._take_over(passed, unet, problems)
             network = make({key: value for key, value in passed.items() if not problems.about(key)})
         except Exception as error:
             self._explain(error, passed, problems)
@@ -140,13 +136,25 @@ class GridModule:
         swap_class(network, GridState(self.base_name, grid, active, notices))
         return network
 
+    def _take_over(
+        self, passed: dict[str, Any], unet: Any, problems: Problems
+    ) -> tuple[dict[str, Any], list[float] | None]:
+        """What a grid decides itself, so that trained weights in blocks that do not train are kept: block indices and
+        block weights. Returns what is still handed on, and the weights."""
+        if passed.get("split_qkv") != "True":  # its double blocks cannot even be made (see _explain)
+            passed = {key: value for key, value in passed.items() if not is_train_indices(key)}
+        weights = None
+        if not any(problems.about(key) for key in BLOCK_WEIGHTS):
+            weights = block_weights(self.base, passed, read_layout(unet).family == "sdxl")
+        return {k: v for k, v in passed.items() if k not in (*BLOCK_WEIGHTS, "block_lr_zero_threshold")}, weights
+
     def _restore_targets(self) -> None:
         for (cls, name), value in self._targets.items():
             setattr(cls, name, copy.copy(value))
 
     def _explain(self, error: Exception, passed: dict[str, Any], problems: Problems) -> None:
         """Turns a crash of the wrapped module into a message where its cause is known or settings are wrong anyway."""
-        if str(passed.get("split_qkv")) == "True" and isinstance(error, ValueError) and "unpack" in str(error):
+        if passed.get("split_qkv") == "True" and isinstance(error, ValueError) and "unpack" in str(error):
             problems.add(
                 f"split_qkv=True: {self.base_name} crashes on double blocks (a bug of sd-scripts: it unpacks three"
                 " split sizes into one name, lora_flux.py, LoRANetwork.create_modules). Train single blocks only"

@@ -177,9 +177,9 @@ def test_split_qkv_where_upstreams_works(flux):
         [2e-3] * 4
     )
     assert [lrs[f"lora_unet_single_blocks_0_linear1.lora_up.{i}.weight"] for i in range(4)] == pytest.approx([8e-3] * 4)
-    assert set(result.lora()) >= {
-        "lora_unet_single_blocks_0_linear1.lora_down.weight"
-    }  # saved merged, as upstream does
+    assert "lora_unet_single_blocks_0_linear1.lora_down.weight" in result.lora()  # saved merged, as upstream does
+    other = flux("none", "split_qkv=True", "train_double_block_indices=none", "fused_lr=2x", extra=[UNET_ONLY])
+    assert {name.split("_")[2] for name in other.expect_success().learning_rates()} == {"single"}
 
 
 def test_dim_from_weights_keeps_grid_and_loraplus(sd15, tmp_path):
