@@ -14,40 +14,26 @@ pytestmark = pytest.mark.trainer
 UNET_ONLY = "--network_train_unet_only"
 
 
-@pytest.fixture
-def sd15(sd_scripts, tmp_path):
-    def run(name, *network_args, extra=(), module="networks.lora_grid", steps=2, **options):
+def runner(sd_scripts, workdir, script, model, default_module):
+    """run(name, *network_args, extra=...) of one script on one model."""
+
+    def run(name, *network_args, module=default_module, steps=2, **options):
         return sd_scripts.run(
-            "train_network.py",
-            "sd15",
-            workdir=tmp_path,
-            name=name,
-            network_module=module,
-            network_args=network_args,
-            extra=extra,
-            steps=steps,
-            **options,
-        )
+            script, model, workdir=workdir, name=name, network_module=module,
+            network_args=network_args, steps=steps, **options
+        )  # fmt: skip
 
     return run
+
+
+@pytest.fixture
+def sd15(sd_scripts, tmp_path):
+    return runner(sd_scripts, tmp_path, "train_network.py", "sd15", "networks.lora_grid")
 
 
 @pytest.fixture
 def flux(sd_scripts, tmp_path):
-    def run(name, *network_args, extra=(), module="networks.lora_flux_grid", steps=2, **options):
-        return sd_scripts.run(
-            "flux_train_network.py",
-            "flux",
-            workdir=tmp_path,
-            name=name,
-            network_module=module,
-            network_args=network_args,
-            extra=extra,
-            steps=steps,
-            **options,
-        )
-
-    return run
+    return runner(sd_scripts, tmp_path, "flux_train_network.py", "flux", "networks.lora_flux_grid")
 
 
 def modules_of(tensors) -> set[str]:

@@ -39,15 +39,7 @@ def train_lora(model: nn.Module, train: Digits, options: DemoOptions, file: Path
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=1)
     model.requires_grad_(False)
 
-    module = importlib.import_module(args.network_module)
-    network_kwargs: dict[str, Any] = LYCORIS_ARGS | options.network_kwargs()
-    network = module.create_network(
-        1.0, args.network_dim, args.network_alpha, None, None, model, neuron_dropout=None, **network_kwargs
-    )
-    if hasattr(network, "prepare_network"):
-        network.prepare_network(args)
-    network.apply_to(None, model, False, True)
-
+    network = attach_network(model, args, options)
     if hasattr(network, "prepare_optimizer_params_with_multiple_te_lrs"):
         groups, _ = network.prepare_optimizer_params_with_multiple_te_lrs(
             args.text_encoder_lr, args.unet_lr, args.learning_rate
@@ -68,8 +60,24 @@ def train_lora(model: nn.Module, train: Digits, options: DemoOptions, file: Path
     _run(args, accelerator, model, (network, optimizer, batches, scheduler), generator)
 
     network = accelerator.unwrap_model(network)
-    network.save_weights(str(file), None, _metadata(args, network_kwargs, len(train), started))
+    network.save_weights(str(file), None, _metadata(args, _network_kwargs(options), len(train), started))
     return network
+
+
+def attach_network(model: nn.Module, args: argparse.Namespace, options: DemoOptions) -> Any:
+    """Makes the network and attaches it to the model; raises GridError for arguments that cannot be obeyed."""
+    module = importlib.import_module(args.network_module)
+    network = module.create_network(
+        1.0, args.network_dim, args.network_alpha, None, None, model, neuron_dropout=None, **_network_kwargs(options)
+    )
+    if hasattr(network, "prepare_network"):
+        network.prepare_network(args)
+    network.apply_to(None, model, False, True)
+    return network
+
+
+def _network_kwargs(options: DemoOptions) -> dict[str, Any]:
+    return LYCORIS_ARGS | options.network_kwargs()
 
 
 def trainer_args(options: DemoOptions) -> argparse.Namespace:

@@ -17,8 +17,8 @@ from lr_grid.demo.base import BaseRecipe, load_or_train
 from lr_grid.demo.digits import BASE_CLASSES, NEW_CLASSES, Digits, load
 from lr_grid.demo.flow import held_out_loss, sample
 from lr_grid.demo.judge import Judge
-from lr_grid.demo.lora import train_lora
-from lr_grid.demo.model import IMAGE_SIZE, NUM_CLASSES
+from lr_grid.demo.lora import attach_network, train_lora, trainer_args
+from lr_grid.demo.model import IMAGE_SIZE, NUM_CLASSES, DigitDiT
 from lr_grid.demo.options import DemoOptions
 from lr_grid.demo.pictures import draw_digits
 from lr_grid.errors import GridError
@@ -79,8 +79,11 @@ def run_demo(options: DemoOptions, started: float | None = None) -> DemoResult:
 
 
 def _run(options: DemoOptions, folder: Path, started: float) -> DemoResult:
+    recipe = BaseRecipe(steps=options.base_steps, seed=options.seed)
+    with _quiet_lycoris():  # wrong arguments are told now, on a model thrown away, not after the base has trained
+        attach_network(DigitDiT(recipe.model), trainer_args(options), options)
     train, held_out = load()
-    model = load_or_train(BaseRecipe(steps=options.base_steps, seed=options.seed), train, fresh=options.fresh)
+    model = load_or_train(recipe, train, fresh=options.fresh)
     judge = Judge(train)
     before = _measure(model, held_out, judge, options.seed)
 

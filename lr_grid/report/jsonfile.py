@@ -37,6 +37,7 @@ def plan_to_dict(
                 "rank": row.rank,
                 "alpha": row.alpha,
                 "frozen": row.frozen,
+                "rule": row.rule,
                 "why": row.why,
             }
             for row in plan.rows
