@@ -60,9 +60,12 @@ def main() -> None:
                 network.prepare_optimizer_params_with_multiple_te_lrs(None, None, 1e-4)
             seconds[name].append(time.perf_counter() - began)
     print(shown.getvalue())
-    upstream, grid_time = (statistics.median(seconds[name][1:]) for name in modules)  # the first round warms up
-    print(f"upstream {upstream:.3f} s, with the grid {grid_time:.3f} s")
-    print(f"ratio {grid_time / upstream:.3f}, difference {grid_time - upstream:+.3f} s")
+    rounds = list(zip(*(seconds[name][1:] for name in modules), strict=True))  # the first round warms up
+    upstream, grid_time = (statistics.median(side) for side in zip(*rounds, strict=True))
+    ratio = statistics.median(with_grid / without for without, with_grid in rounds)
+    difference = statistics.median(with_grid - without for without, with_grid in rounds)
+    print(f"medians: upstream {upstream:.3f} s, with the grid {grid_time:.3f} s")
+    print(f"round by round: ratio {ratio:.3f}, difference {difference:+.3f} s")
 
 
 if __name__ == "__main__":
