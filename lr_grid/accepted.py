@@ -12,9 +12,8 @@ from types import FunctionType
 from typing import Any
 
 # Calls that look at a dict without taking settings from it.
-_NEUTRAL = (print, len, str, repr, bool, list, sorted)
+_NEUTRAL = (print, len, str, repr, bool)
 _LOOK_UPS = ("get", "pop", "setdefault")
-_NEUTRAL_METHODS = ("items", "keys", "values", "copy", "update")
 
 
 class _LostTrackError(Exception):
@@ -59,10 +58,22 @@ def _collect(function: FunctionType, variable: str, found: set[str], seen: set[t
         return
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     uses = sum(isinstance(node, ast.Name) and node.id == variable for node in ast.walk(tree))
+    uses -= _renames(tree, variable)
     for node in ast.walk(tree):
         uses -= _understand(node, variable, function, found, seen)
     if uses > 0:
         raise _LostTrackError
+
+
+def _renames(tree: ast.AST, variable: str) -> int:
+    """How many times a function goes through the items of a dict only to write some back under other keys (what LyCORIS
+    does with deprecated names)."""
+    loops = 0
+    for loop in ast.walk(tree):
+        if isinstance(loop, ast.For) and f"{variable}.items()" in ast.unparse(loop.iter):
+            writes = [n for n in ast.walk(loop) if isinstance(n, ast.Subscript) and isinstance(n.ctx, ast.Store)]
+            loops += any(ast.unparse(write.value) == variable for write in writes)
+    return loops
 
 
 def _understand(
@@ -86,7 +97,7 @@ def _understand(
         if node.func.attr in _LOOK_UPS and node.args:
             found.add(_constant(node.args[0]))
             return 1
-        return int(node.func.attr in _NEUTRAL_METHODS)
+        return int(node.func.attr == "update")
     handed_on = [*_handed_on(node, is_dict)]
     if not handed_on:
         return 0

@@ -73,8 +73,9 @@ def bind_settings(
         _bind_indices(stack, indices, grid, upstream_indices, problems)
     main = [site for site in sites.all if site.part == MAIN_PART]
     occupied: set[Place] = {(site.stack, site.block) for site in main if not grid.left_out(site)}
-    grid.block_weight = _bind_blocks("block_lr_weight", settings.block_lr_weight, sites, occupied, problems)
-    grid.block_lr = _bind_blocks("block_lr", settings.block_lr, sites, occupied, problems)
+    told = Problems() if "block_lr_weight" not in settings.given else problems  # a published list names every block
+    grid.block_weight = _bind_blocks("block_lr_weight", settings.block_lr_weight, sites, occupied, problems, told)
+    grid.block_lr = _bind_blocks("block_lr", settings.block_lr, sites, occupied, problems, problems)
     if upstream_weights is not None:
         if settings.block_lr_weight is not None:
             problems.add("block_lr_weight and down/mid/up_lr_weight both weigh the blocks: keep one of the two")
@@ -123,9 +124,9 @@ def _check_shadowed(grid: BoundGrid, problems: Problems) -> None:
 
 
 def _bind_blocks(
-    key: str, values: BlockValues[T] | None, sites: Sites, occupied: set[Place], problems: Problems
+    key: str, values: BlockValues[T] | None, sites: Sites, occupied: set[Place], problems: Problems, idle: Problems
 ) -> dict[Block, T]:
-    """Resolves one block setting, and notes entries that set nothing."""
+    """Resolves one block setting; notes entries that cannot be (problems) and entries that set nothing (idle)."""
     if values is None:
         return {}
     resolved = values.resolve(sites.layout.stacks, sites.layout.family)
@@ -135,9 +136,9 @@ def _bind_blocks(
     there = ", ".join(f"{stack} {compact(blocks)}" for stack, blocks in by_stack.items() if blocks)
     for entry, blocks in resolved.reach.items():
         if not blocks:
-            problems.add(f"{key}: {entry.text!r} sets nothing: later entries take all its blocks")
+            idle.add(f"{key}: {entry.text!r} sets nothing: later entries take all its blocks")
         elif occupied.isdisjoint(blocks):
-            problems.add(f"{key}: {entry.text!r} matches no module that trains; such stand in {there or 'no block'}")
+            idle.add(f"{key}: {entry.text!r} matches no module that trains; such stand in {there or 'no block'}")
     return resolved.values
 
 
@@ -148,8 +149,9 @@ def _check_components(settings: GridSettings, main: list[Site], model: str, prob
     )
     asked = {f"{c}_lr": c for c in COMPONENTS if f"{c}_lr" in settings.given}
     asked |= {f"loraplus_{c}_lr_ratio": c for c in COMPONENTS if c in settings.loraplus}
+    through_fused = {f"{c}_lr" for c in ("self_attn", "ffn") if there["fused"] and "fused" not in settings.component_lr}
     for key, component in asked.items():
-        if not there[component]:
+        if not there[component] and key not in through_fused:
             problems.add(f"{key}: this network has no {component} module in {model}; it has {what}")
     for component in sorted(settings.train_components or ()):
         if not there[component]:

@@ -19,7 +19,7 @@ from lr_grid.errors import did_you_mean
 T = TypeVar("T")
 Block = tuple[str, int]
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)

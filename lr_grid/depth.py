@@ -35,7 +35,7 @@ def geometric(t: float, m: float, p: float) -> float:
 
 def sine(t: float, m: float, p: float) -> float:
     """Half a sine: m at both ends, 1 in the middle."""
-    return m + (1 - m) * math.sin(math.pi * t)
+    return m + (1 - m) * math.sin(math.pi * min(t, 1 - t))  # sin(pi) itself is not quite 0
 
 
 def inverted_u(t: float, m: float, p: float) -> float:

@@ -27,8 +27,8 @@ class GridFile:
 
     settings: dict[str, Any] = field(default_factory=dict)
     published: dict[str, Any] = field(default_factory=dict)
-    """Settings of a published ``per_layer_lr`` block. They are read as they stand: a component the network does not
-    have is no error, because such blocks always list all of them."""
+    """Settings of a published block. They are read as they stand: a component or block the network does not have is no
+    error, because such blocks always list all of them."""
     notices: list[str] = field(default_factory=list)
     unread: tuple[str, ...] = ()
     """Keys beside a published block, which are not read."""
@@ -77,7 +77,7 @@ def _translate(name: str, data: dict[str, Any]) -> GridFile:
         result.published, notices = _published(name, published)
         result.notices += notices
     if isinstance(onetrainer, dict) and onetrainer:
-        result.settings["block_lr_weight"] = onetrainer
+        result.published["block_lr_weight"] = onetrainer
     result.unread = tuple(sorted(set(data) - {PUBLISHED_BLOCK, ONETRAINER_BLOCK}))
     return result
 

@@ -116,6 +116,16 @@ class GridModule:
             if ignored:
                 notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
             passed = {key: value for key, value in passed.items() if key in taken}
+        if "block_lr_zero_threshold" in passed and not any(key in passed for key in BLOCK_WEIGHTS):
+            notices.append(f"block_lr_zero_threshold has no effect without {', '.join(BLOCK_WEIGHTS)}")
+        if (
+            "network_reg_dims" in passed
+            and any(map(is_train_indices, settings.given))
+            and settings.given - passed.keys()
+        ):
+            notices.append(
+                "train_*_block_indices holds for the modules of network_reg_dims, too (not so without a grid)"
+            )
         # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
         active = bool(settings.given - passed.keys())
         weights = None
@@ -145,8 +155,13 @@ class GridModule:
             passed = {key: value for key, value in passed.items() if not is_train_indices(key)}
         weights = None
         if not any(problems.about(key) for key in BLOCK_WEIGHTS):
-            weights = block_weights(self.base, passed, read_layout(unet).family == "sdxl")
-        return {k: v for k, v in passed.items() if k not in (*BLOCK_WEIGHTS, "block_lr_zero_threshold")}, weights
+            is_sdxl = read_layout(unet).family == "sdxl"
+            weights = block_weights(self.base, passed, is_sdxl)
+            if weights is not None:
+                # Weights of 1 in their place: the module reads block_alphas and conv_block_dims only beside weights.
+                passed = {k: v for k, v in passed.items() if k not in (*BLOCK_WEIGHTS, "block_lr_zero_threshold")}
+                passed["mid_lr_weight"] = "1,1,1" if is_sdxl else "1"
+        return passed, weights
 
     def _restore_targets(self) -> None:
         for (cls, name), value in self._targets.items():
@@ -158,7 +173,7 @@ class GridModule:
             problems.add(
                 f"split_qkv=True: {self.base_name} crashes on double blocks (a bug of sd-scripts: it unpacks three"
                 " split sizes into one name, lora_flux.py, LoRANetwork.create_modules). Train single blocks only"
-                " (train_blocks=single, or train_double_block_indices=none), or leave split_qkv out"
+                " (train_blocks=single, or train_double_block_indices=none in --network_args), or leave split_qkv out"
             )
         elif isinstance(error, (AssertionError, ValueError, TypeError, IndexError, KeyError)):
             hint = ""

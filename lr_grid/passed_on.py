@@ -90,5 +90,3 @@ def check_block_curves(arguments: Mapping[str, Any], problems: Problems) -> None
                 f"{key}: {name!r} is neither a list of numbers nor a curve; curves are {', '.join(_CURVES)},"
                 f" each with +base if wanted (sine+.5).{did_you_mean(name, _CURVES)}"
             )
-    if "block_lr_zero_threshold" in arguments and not any(key in arguments for key in BLOCK_WEIGHTS):
-        problems.add(f"block_lr_zero_threshold: has no effect without {', '.join(BLOCK_WEIGHTS)}")

@@ -24,7 +24,7 @@ from lr_grid.depth import depth_factor
 from lr_grid.errors import GridError, Problems
 from lr_grid.sites import Site
 from lr_grid.values import Rate
-from lr_grid.words import MAIN_PART
+from lr_grid.words import COMPONENTS, MAIN_PART
 
 CURVED = frozenset({"self_attn", "cross_attn", "ffn", "norm", "mod", "fused"})
 """Components that follow the depth curve even without an LR of their own (other and embed take default_lr as it is)."""
@@ -137,7 +137,7 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
         header.append(("depth_levels", str(settings.depth_levels)))
     layout = grid.sites.layout
     notices = [*settings.notices, *grid.sites.notices, *_overrides(grid, rows, calculator)]
-    notices += _suspicions(grid, rows, lrs.base)
+    notices += [*_idle(grid, calculator), *_suspicions(grid, rows, lrs.base)]
     return Plan(layout.family, dict(layout.stacks), rows, lrs.base, tuple(header), tuple(notices), settings.arguments)
 
 
@@ -150,16 +150,36 @@ def _check_reach(grid: BoundGrid, done: _Calculator, parts: Sequence[str], probl
             problems.add(f"{', '.join(idle)}: the U-Net or DiT is not trained in this run, so this sets nothing")
     elif settings.depth_strategy != "flat" and "depth_strategy" in settings.given and not done.curved:
         problems.add(f"depth_strategy={settings.depth_strategy}: no module that trains follows the curve")
-    for name, rules in (("module_lr", settings.module_lr), ("network_reg_lrs", grid.upstream_rules)):
-        for rule in rules:
-            if id(rule) not in done.won:
-                problems.add(
-                    f"{name}: the regex {rule.pattern.pattern!r} sets nothing: it wins at no module that trains"
-                )
-    for key in settings.loraplus.keys() - done.ratios:
-        name = f"loraplus_{key}_lr_ratio" if key else "loraplus_lr_ratio"
-        reason = "no text encoder is trained in this run" if key == "text_encoder" else "no module that trains takes it"
-        problems.add(f"{name}: {reason}, so this sets nothing")
+    for rule in settings.module_lr:
+        if id(rule) not in done.won:
+            problems.add(
+                f"module_lr: the regex {rule.pattern.pattern!r} sets nothing: it wins at no module that trains"
+            )
+    if MAIN_PART in parts:
+        for component, rate in settings.component_lr.items():  # 0 says no more than a train_* list that leaves it out
+            if f"{component}_lr" in settings.given and component not in done.used and rate.value != 0:
+                problems.add(f"{component}_lr: sets nothing: no module that trains takes its LR from it")
+    for component in COMPONENTS:
+        if component in settings.loraplus and component not in done.ratios:
+            problems.add(f"loraplus_{component}_lr_ratio: no module that trains takes it, so this sets nothing")
+
+
+def _idle(grid: BoundGrid, done: _Calculator) -> list[str]:
+    """Lines about settings that set nothing in this run, where that is no mistake: people share them between runs."""
+    settings = grid.settings
+    lines = [
+        f"{f'loraplus_{key}_lr_ratio' if key else 'loraplus_lr_ratio'} sets nothing in this run"
+        for key in (None, "unet", "text_encoder")
+        if key in settings.loraplus and key not in done.ratios
+    ]
+    lines += [
+        f"network_reg_lrs: the regex {rule.pattern.pattern!r} sets nothing in this run"
+        for rule in grid.upstream_rules
+        if id(rule) not in done.won
+    ]
+    if "default_lr" in settings.given and "default_lr" not in done.used:
+        lines.append("default_lr sets nothing: every component that trains has an LR of its own")
+    return lines
 
 
 class _Calculator:
@@ -172,6 +192,8 @@ class _Calculator:
         """ids of the module rules that set a module."""
         self.ratios: set[str | None] = set()
         """Keys of the LoRA+ ratios that set an up side."""
+        self.used: set[str] = set()
+        """Components whose LR (or default_lr) set a module."""
         self.curved = False
         """Whether any module followed the depth curve."""
         self.default_words = "default_lr" if self.settings.default_lr else "the trainer's LR"
@@ -213,6 +235,15 @@ class _Calculator:
             return mean, f"fused: geometric mean of self_attn {attention:g} and ffn {ffn:g}"
         return default, f"{self.default_words} {default:g}"
 
+    def _taken_from(self, component: str) -> set[str]:
+        """The settings that a component's LR comes from."""
+        own = self.settings.component_lr
+        if component in own:
+            return {component}
+        if component == "fused" and {"self_attn", "ffn"} & own.keys():
+            return {c if c in own else "default_lr" for c in ("self_attn", "ffn")}
+        return {"default_lr"}
+
     def row(self, site: Site, facts: ModuleFacts) -> Row:
         lr, why, rule = self._lr(site)
         lr_up = lr
@@ -252,6 +283,7 @@ class _Calculator:
         else:
             lr, why = self.components[site.component]
             rule = "component"
+            self.used |= self._taken_from(site.component)
             own = site.component in self.settings.component_lr
             if block and (own or site.component in CURVED) and self.settings.depth_strategy != "flat":
                 depth = self.depths[block]

@@ -61,8 +61,8 @@ class GridSettings:
     loraplus: dict[str | None, float] = field(default_factory=dict)
     """LoRA+ ratios by component, by ``unet`` / ``text_encoder``, and overall (None)."""
     given: frozenset[str] = frozenset()
-    """Keys that were asked for, by arguments or file. Of a published block only ``per_layer_lr`` is among them: it
-    always lists everything, so a part of it that matches nothing is no mistake."""
+    """Keys that were asked for, by arguments or file. The keys of a published block are not among them (``grid`` is):
+    it always lists everything, so a part of it that matches nothing is no mistake."""
     notices: list[str] = field(default_factory=list)
     arguments: tuple[tuple[str, str], ...] = ()
     """What was given, file and arguments together, as text: for the record."""
@@ -189,7 +189,7 @@ def read_settings(arguments: Mapping[str, Any], problems: Problems) -> GridSetti
     settings = _build(parsed)
     settings.notices = file.notices
     settings.arguments = tuple((key, str(value)) for key, value in raw.items())
-    asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"per_layer_lr"} if published else set())
+    asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"grid"} if published else set())
     settings.given = frozenset(key for key in asked if key != "per_layer_lr" or parsed.get(key))
     if all(key in parsed for key in raw if is_grid_key(key)):
         # A value that did not parse would only lead to wrong conclusions.
@@ -250,7 +250,7 @@ def _parse_all(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         if not is_grid_key(key):
             continue
         parse = PARSERS.get(key, parse_indices)
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if value is None or (isinstance(value, str) and not value.strip() and not is_train_indices(key)):
             problems.add(f"{key}: is empty")
             continue
         try:
@@ -296,5 +296,6 @@ def _check_contradictions(settings: GridSettings, source: Mapping[str, str], pro
     for component in COMPONENTS:
         key = f"{component}_lr"
         left_out = settings.train_components is not None and component not in settings.train_components
-        if left_out and clash(key, "train_components"):
+        rate = settings.component_lr.get(component)
+        if left_out and rate is not None and rate.value != 0 and clash(key, "train_components"):
             problems.add(f"{key} is set, but train_components leaves {component} out: keep one of the two")

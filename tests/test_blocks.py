@@ -94,6 +94,8 @@ def test_an_entry_that_later_ones_take_over_reaches_nothing():
 
 def test_index_lists():
     assert parse_indices("0-3,7").resolve(10) == ({0, 1, 2, 3, 7}, [])
+    assert parse_indices("0 - 3, 7").resolve(10)[0] == {0, 1, 2, 3, 7}
+    assert parse_indices("").resolve(3)[0] == set()
     assert parse_indices("all").resolve(3)[0] == {0, 1, 2}
     assert parse_indices("none").resolve(3)[0] == set()
     assert parse_indices([1, 2]).resolve(3)[0] == {1, 2}

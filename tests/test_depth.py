@@ -33,6 +33,7 @@ def test_inverted_u_peaks_where_it_is_told(peak):
 def test_sine_and_geometric():
     assert depth_factor("sine", 0, 5, 0.4) == pytest.approx(0.4)
     assert depth_factor("sine", 2, 5, 0.4) == pytest.approx(1.0)
+    assert depth_factor("sine", 4, 5, 0.0) == depth_factor("sine", 0, 5, 0.0) == 0
     ratios = [depth_factor("geometric", i + 1, 6, 0.1) / depth_factor("geometric", i, 6, 0.1) for i in range(5)]
     assert ratios == pytest.approx([0.1 ** (1 / 5)] * 5)
 

@@ -1,5 +1,6 @@
 """The LR of every module, by an independent formula."""
 
+import json
 import math
 
 import pytest
@@ -58,6 +59,24 @@ def test_fused_takes_the_geometric_mean_or_its_own_lr():
     assert down(own, "single_blocks_0_linear2") == pytest.approx(7e-5)
     neither = lrs(default_lr="3e-5", mod_lr="1x")
     assert down(neither, "single_blocks_0_linear2") == pytest.approx(3e-5)
+
+
+def test_attention_and_ffn_lrs_may_serve_fused_modules_only():
+    values = lrs(train_double_block_indices="none", self_attn_lr="4x", ffn_lr="1x", mod_lr="1x")
+    assert down(values, "single_blocks_0_linear1") == pytest.approx(2 * BASE)
+
+
+def test_a_zero_and_a_list_that_say_the_same_do_not_contradict():
+    assert not any("mod" in name for name in lrs(train_components="self_attn,ffn", mod_lr="0"))
+
+
+def test_a_published_list_of_all_blocks_is_read_as_it_stands(tmp_path):
+    multipliers = {f"double_block_{i}": 0.5 for i in range(3)} | {f"single_block_{i}": 2 for i in range(4)}
+    (tmp_path / "blocks.json").write_text(json.dumps({"block_learning_rate_multiplier": multipliers}))
+    values = lrs(grid=str(tmp_path / "blocks.json"), train_double_block_indices="0")
+    assert down(values, "double_blocks_0_img_mlp_0") == pytest.approx(0.5 * BASE)
+    assert down(values, "double_blocks_1_img_mlp_0") is None
+    assert down(values, "single_blocks_3_linear1") == pytest.approx(2 * BASE)
 
 
 def test_default_lr_follows_the_depth_curve_for_mod_but_embed_and_other_take_it_flat():
@@ -174,7 +193,8 @@ def test_negative_lrs_pass_and_fused_keeps_their_sign():
         ({"self_attn_lr": "-1x", "ffn_lr": "1x"}, "give fused_lr"),
         ({"default_lr": "0"}, "every LR is 0"),
         ({"block_lr_weight": "double:0,single:0"}, "every LR is 0"),
-        ({"loraplus_text_encoder_lr_ratio": "4", "ffn_lr": "2x"}, "no text encoder is trained"),
+        ({"block_lr": "double:1e-4,single:1e-4", "self_attn_lr": "2x"}, "self_attn_lr: sets nothing"),
+        ({"train_double_block_indices": "none", "cross_attn_lr": "2x"}, "cross_attn_lr: sets nothing"),
         ({"loraplus_ffn_lr_ratio": "4", "train_components": "self_attn"}, "no module that trains takes it"),
         ({"loraplus_mod_lr_ratio": "4", "mod_lr": "0"}, "no module that trains takes it"),
         ({"module_lr": "img_mlp:1e-4", "train_components": "self_attn"}, "'img_mlp' sets nothing"),
@@ -200,6 +220,9 @@ def test_plans_that_cannot_be(grid, message):
     [
         ({"self_attn_lr": "1.5"}, "self_attn_lr 1.5 is 1.5e+04 times the trainer's LR: was 1.5x meant?"),
         ({"ffn_lr": "0"}, "so fused modules are frozen; fused_lr gives them an LR of their own"),
+        ({"loraplus_lr_ratio": "16", "loraplus_unet_lr_ratio": "8", "ffn_lr": "2x"}, "loraplus_lr_ratio sets nothing"),
+        ({"loraplus_text_encoder_lr_ratio": "4", "ffn_lr": "2x"}, "loraplus_text_encoder_lr_ratio sets nothing"),
+        ({"component_lr": "self_attn:1x,ffn:1x,cross_attn:1x,mod:1x", "default_lr": "2x"}, "default_lr sets nothing"),
     ],
 )
 def test_what_was_perhaps_not_meant_is_asked_about(grid, note):

@@ -8,6 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.trainer
 
+UNET_ONLY = "--network_train_unet_only"
 SD, FLUX = (
     ("train_network.py", "sd15", "networks.lora_grid"),
     ("flux_train_network.py", "flux", "networks.lora_flux_grid"),
@@ -126,7 +127,7 @@ CASES = {
     ),
     "index out of range": (FLUX, ["train_double_block_indices=0-7"], [], "block 7 is out of range 0-1"),
     "missing file": (SD, ["grid=nowhere.toml"], [], "grid: nowhere.toml: no such file"),
-    "all zero": (SD, ["default_lr=0"], ["--network_train_unet_only"], "every LR is 0: nothing would train"),
+    "all zero": (SD, ["default_lr=0"], [UNET_ONLY], "every LR is 0: nothing would train"),
     "signs of fused": (FLUX, ["self_attn_lr=-1x", "ffn_lr=1x"], [], "have no geometric mean .* give fused_lr"),
     "grid on nothing": (
         SD,
@@ -134,12 +135,13 @@ CASES = {
         ["--network_train_text_encoder_only"],
         "ffn_lr: the U-Net or DiT is not trained in this run",
     ),
-    "LoRA+ without text encoder": (
+    "LoRA+ of what is frozen": (
         SD,
-        ["loraplus_text_encoder_lr_ratio=4", "ffn_lr=2x"],
-        ["--network_train_unet_only"],
-        "no text encoder is trained in this run",
+        ["loraplus_ffn_lr_ratio=4", "ffn_lr=0"],
+        [UNET_ONLY],
+        "loraplus_ffn_lr_ratio: no module that trains takes it",
     ),
+    "overruled component": (SD, ["block_lr=0-24:1e-4", "ffn_lr=2x"], [], "ffn_lr: sets nothing: no module that trains"),
     "Prodigy": (
         SD,
         ["ffn_lr=2x"],

@@ -125,6 +125,18 @@ def test_trained_weights_in_blocks_that_upstreams_arguments_leave_out_are_kept(r
     assert not [key for key in fresh.lora() if left_out in key]
 
 
+def test_ranks_and_alphas_beside_upstreams_block_weights_stay_upstreams(sd15):
+    ranks = ["conv_block_dims=" + ",".join(["3"] * 25), "block_alphas=" + ",".join(["8"] * 25), "mid_lr_weight=0.5"]
+    upstream = sd15("upstream", *ranks, module="networks.lora", extra=[UNET_ONLY]).expect_success().lora()
+    result = sd15("grid", *ranks, "self_attn_lr=2x", extra=[UNET_ONLY]).expect_success()
+    grid = result.lora()
+    assert {key: tensor.shape for key, tensor in grid.items()} == {key: t.shape for key, t in upstream.items()}
+    assert all(torch.equal(grid[key], value) for key, value in upstream.items() if key.endswith("alpha"))
+    lrs = result.learning_rates()
+    name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight"
+    assert lrs[name] == pytest.approx(2e-3 * 0.5)
+
+
 def test_network_reg_lrs_is_final_under_a_grid_and_loraplus_applies(flux):
     result = flux(
         "reg",
