@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from lr_grid.binding import BoundGrid
 from lr_grid.depth import depth_factor
 from lr_grid.errors import GridError, Problems
+from lr_grid.reach import Reach, check_reach, idle_settings
 from lr_grid.sites import Site
 from lr_grid.values import Rate
-from lr_grid.words import COMPONENTS, MAIN_PART
+from lr_grid.words import MAIN_PART
 
 CURVED = frozenset({"self_attn", "cross_attn", "ffn", "norm", "mod", "fused"})
 """Components that follow the depth curve even without an LR of their own (other and embed take default_lr as it is)."""
@@ -122,7 +123,7 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
     if rows and all(row.frozen for row in rows):
         problems.add(f"every LR is 0: nothing would train. The first module: {rows[0].site.name}: {rows[0].why}")
     else:
-        _check_reach(grid, calculator, parts, problems)
+        check_reach(grid, calculator.reach, parts, problems)
     problems.raise_if_any()
 
     settings = grid.settings
@@ -137,49 +138,8 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
         header.append(("depth_levels", str(settings.depth_levels)))
     layout = grid.sites.layout
     notices = [*settings.notices, *grid.sites.notices, *_overrides(grid, rows, calculator)]
-    notices += [*_idle(grid, calculator), *_suspicions(grid, rows, lrs.base)]
+    notices += [*idle_settings(grid, calculator.reach), *_suspicions(grid, rows, lrs.base)]
     return Plan(layout.family, dict(layout.stacks), rows, lrs.base, tuple(header), tuple(notices), settings.arguments)
-
-
-def _check_reach(grid: BoundGrid, done: _Calculator, parts: Sequence[str], problems: Problems) -> None:
-    """Notes settings that set nothing in the parts that train in this run."""
-    settings = grid.settings
-    if MAIN_PART not in parts:
-        idle = [key for key in sorted(settings.given) if key != "module_lr" and not key.startswith("loraplus_")]
-        if idle:
-            problems.add(f"{', '.join(idle)}: the U-Net or DiT is not trained in this run, so this sets nothing")
-    elif settings.depth_strategy != "flat" and "depth_strategy" in settings.given and not done.curved:
-        problems.add(f"depth_strategy={settings.depth_strategy}: no module that trains follows the curve")
-    for rule in settings.module_lr:
-        if id(rule) not in done.won:
-            problems.add(
-                f"module_lr: the regex {rule.pattern.pattern!r} sets nothing: it wins at no module that trains"
-            )
-    if MAIN_PART in parts:
-        for component, rate in settings.component_lr.items():  # 0 says no more than a train_* list that leaves it out
-            if f"{component}_lr" in settings.given and component not in done.used and rate.value != 0:
-                problems.add(f"{component}_lr: sets nothing: no module that trains takes its LR from it")
-    for component in COMPONENTS:
-        if component in settings.loraplus and component not in done.ratios:
-            problems.add(f"loraplus_{component}_lr_ratio: no module that trains takes it, so this sets nothing")
-
-
-def _idle(grid: BoundGrid, done: _Calculator) -> list[str]:
-    """Lines about settings that set nothing in this run, where that is no mistake: people share them between runs."""
-    settings = grid.settings
-    lines = [
-        f"{f'loraplus_{key}_lr_ratio' if key else 'loraplus_lr_ratio'} sets nothing in this run"
-        for key in (None, "unet", "text_encoder")
-        if key in settings.loraplus and key not in done.ratios
-    ]
-    lines += [
-        f"network_reg_lrs: the regex {rule.pattern.pattern!r} sets nothing in this run"
-        for rule in grid.upstream_rules
-        if id(rule) not in done.won
-    ]
-    if "default_lr" in settings.given and "default_lr" not in done.used:
-        lines.append("default_lr sets nothing: every component that trains has an LR of its own")
-    return lines
 
 
 class _Calculator:
@@ -188,14 +148,7 @@ class _Calculator:
     def __init__(self, grid: BoundGrid, lrs: TrainerLrs):
         self.grid, self.lrs, self.settings = grid, lrs, grid.settings
         self.default_rate = self.settings.default_lr or Rate(1.0, relative=True)
-        self.won: set[int] = set()
-        """ids of the module rules that set a module."""
-        self.ratios: set[str | None] = set()
-        """Keys of the LoRA+ ratios that set an up side."""
-        self.used: set[str] = set()
-        """Components whose LR (or default_lr) set a module."""
-        self.curved = False
-        """Whether any module followed the depth curve."""
+        self.reach = Reach()
         self.default_words = "default_lr" if self.settings.default_lr else "the trainer's LR"
         self.present = {site.component for site in grid.sites.all if site.part == MAIN_PART}
         self.components = {c: self._component(c) for c in self.present}
@@ -250,7 +203,7 @@ class _Calculator:
         key = self.settings.loraplus_key(site.part, site.component)
         ratio = self.settings.loraplus.get(key)
         if ratio is not None and facts.has_up and lr != 0:
-            self.ratios.add(key)
+            self.reach.ratios.add(key)
             lr_up = lr * ratio
             why += f"; up side * {ratio:g} (LoRA+)"
         return Row(site, facts.rank, facts.alpha, lr, lr_up, lr == 0, why, rule)
@@ -268,7 +221,7 @@ class _Calculator:
             ("network_reg_lrs", self.grid.upstream_rule(site)),
         ):
             if rule is not None:
-                self.won.add(id(rule))
+                self.reach.won.add(id(rule))
                 return rule.rate.resolve(base), f"{key} {rule.pattern.pattern}:{rule.rate}", key
         if not main:
             return base, "the trainer's LR for this text encoder", "text_encoder"
@@ -283,12 +236,12 @@ class _Calculator:
         else:
             lr, why = self.components[site.component]
             rule = "component"
-            self.used |= self._taken_from(site.component)
+            self.reach.used |= self._taken_from(site.component)
             own = site.component in self.settings.component_lr
             if block and (own or site.component in CURVED) and self.settings.depth_strategy != "flat":
                 depth = self.depths[block]
                 lr *= depth
-                self.curved = True
+                self.reach.curved = True
                 why += f" * depth {depth:.4g}"
         if block in self.grid.block_weight:
             lr *= weight
