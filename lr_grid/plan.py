@@ -150,8 +150,8 @@ class _Calculator:
         self.default_rate = self.settings.default_lr or Rate(1.0, relative=True)
         self.reach = Reach()
         self.default_words = "default_lr" if self.settings.default_lr else "the trainer's LR"
-        self.present = {site.component for site in grid.sites.all if site.part == MAIN_PART}
-        self.components = {c: self._component(c) for c in self.present}
+        self.components: dict[str, tuple[float, str]] = {}
+        """Worked out when a module asks: a component that does not train raises no questions."""
         self.depths: dict[tuple[str, int], float] = {}
         offset = 0
         total = sum(grid.sites.layout.stacks.values())
@@ -234,6 +234,8 @@ class _Calculator:
         if fixed is not None:
             lr, why, rule = fixed.resolve(self.lrs.base), f"block_lr {fixed}", "block_lr"
         else:
+            if site.component not in self.components:
+                self.components[site.component] = self._component(site.component)
             lr, why = self.components[site.component]
             rule = "component"
             self.reach.used |= self._taken_from(site.component)

@@ -66,6 +66,11 @@ def test_attention_and_ffn_lrs_may_serve_fused_modules_only():
     assert down(values, "single_blocks_0_linear1") == pytest.approx(2 * BASE)
 
 
+def test_fused_raises_no_questions_where_it_does_not_train():
+    values = lrs(train_components="self_attn,ffn", self_attn_lr="1x", ffn_lr="-1x")
+    assert down(values, "double_blocks_0_img_mlp_0") == -BASE
+
+
 def test_a_zero_and_a_list_that_say_the_same_do_not_contradict():
     assert not any("mod" in name for name in lrs(train_components="self_attn,ffn", mod_lr="0"))
 
