@@ -153,10 +153,8 @@ def test_network_reg_lrs_is_final_under_a_grid_and_loraplus_applies(flux):
 
 
 def test_type_dims_and_block_indices_of_upstream(flux):
-    result = flux(
-        "dims", "single_dim=2", "img_mlp_dim=0", "train_double_block_indices=1", "ffn_lr=2x", extra=[UNET_ONLY]
-    )
-    assert "no ffn module in flux" in result.text  # img_mlp_dim=0 left none
+    result = flux("dims", "img_mod_dim=0", "txt_mod_dim=0", "single_mod_dim=0", "mod_lr=2x", extra=[UNET_ONLY])
+    assert "no mod module in flux" in result.text  # rank 0 left none
     result = flux(
         "dims2", "single_dim=2", "train_double_block_indices=1", "ffn_lr=2x", extra=[UNET_ONLY]
     ).expect_success()
