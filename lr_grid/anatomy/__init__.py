@@ -1,6 +1,6 @@
 """What a model's blocks and components are called, read off the live model.
 
-``read_layout(model)`` is the only way in: it finds the family in the tables (families.py), falls back on general rules
+``read_layout(model)`` is the only way in: it finds the family in the tables (tables/), falls back on general rules
 (general.py), and returns a Layout that places any module by its dotted path. Block counts come from the live
 ModuleLists, never from a table.
 """

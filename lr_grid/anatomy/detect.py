@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from lr_grid.anatomy.families import FAMILIES, Family
+from lr_grid.anatomy.family import Family
 from lr_grid.anatomy.general import INSIDE_RULES, OUTSIDE_RULES, find_stacks
 from lr_grid.anatomy.layout import Layout
+from lr_grid.anatomy.tables import FAMILIES
 from lr_grid.blocks import Block
 
 
@@ -24,7 +25,7 @@ def find_family(model: nn.Module) -> Family | None:
     """The table's row for a model, by its class, then by the classes it derives from (Chroma derives from Flux)."""
     for cls in type(model).__mro__:
         for family in FAMILIES:
-            if cls.__name__ in family.classes and all(hasattr(model, attribute) for attribute in family.has):
+            if cls.__name__ in family.classes and all(_submodule(model, path) is not None for path in family.has):
                 return family
     return None
 
@@ -33,8 +34,16 @@ def _named_stacks(model: nn.Module, family: Family) -> tuple[dict[str, int], dic
     stacks: dict[str, int] = {}
     blocks: dict[str, Block] = {}
     for path, stack in (family.stacks or {}).items():
-        children = model.get_submodule(path)
-        assert isinstance(children, nn.ModuleList), f"{path} of {type(model).__name__} is no list of blocks"
-        stacks[stack] = len(children)
-        blocks.update({f"{path}.{i}": (stack, i) for i in range(len(children))})
+        children = _submodule(model, path)
+        if isinstance(children, (nn.ModuleList, nn.Sequential)) and len(children):
+            stacks[stack] = len(children)
+            blocks.update({f"{path}.{i}": (stack, i) for i in range(len(children))})
     return stacks, blocks
+
+
+def _submodule(model: nn.Module, path: str) -> object:
+    """What stands at a dotted path, None where nothing does."""
+    value: object = model
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
