@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from lr_grid.anatomy import Layout
 from lr_grid.blocks import Block, BlockValues, Indices, compact, describe
 from lr_grid.errors import Problems, listed
-from lr_grid.settings import GridSettings, ModuleRule
+from lr_grid.settings import GridSettings, ModuleRule, split_section
 from lr_grid.sites import Site, Sites
 from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS, MAIN_PART
@@ -20,37 +21,77 @@ Place = tuple[str | None, int | None]
 
 
 @dataclass
-class BoundGrid:
-    """Settings that are known to mean something for this network."""
+class PartGrid:
+    """The settings of one part (the U-Net or DiT, or a text encoder) that are known to mean something for it."""
 
+    part: str
     settings: GridSettings
-    sites: Sites
+    layout: Layout
     block_weight: dict[Block, float] = field(default_factory=dict)
     block_weight_from: str = "block_lr_weight"
     block_lr: dict[Block, Rate] = field(default_factory=dict)
     trained_blocks: dict[str, set[int]] = field(default_factory=dict)
     """Stack -> the blocks that train; a stack without an entry trains whole."""
+
+    def left_out(self, site: Site) -> str:
+        """Why a module of this part does not train whatever its LR; empty where it does."""
+        chosen = self.settings.train_components
+        if chosen is not None and site.component not in chosen:
+            return f"frozen: {site.component} is not in {self.settings.key('train_components')}"
+        trained = self.trained_blocks.get(site.stack or "")
+        if trained is not None and site.block not in trained:
+            key = "train_*_block_indices" if self.part == MAIN_PART else self.settings.key("train_block_indices")
+            return f"frozen: block {site.block} of stack {site.stack} is left out by {key}"
+        return ""
+
+
+@dataclass
+class BoundGrid:
+    """Settings held against a network."""
+
+    settings: GridSettings
+    sites: Sites
+    parts: dict[str, PartGrid]
+    """The parts that have a grid: always ``unet``; a text encoder where a te_ key speaks of it."""
     upstream_rules: tuple[ModuleRule, ...] = ()
     """network_reg_lrs of the wrapped module."""
 
+    @property
+    def main(self) -> PartGrid:
+        """The grid of the U-Net or DiT."""
+        return self.parts[MAIN_PART]
+
     def module_rule(self, site: Site) -> ModuleRule | None:
         """The module_lr rule that wins at a site: by dotted path or LoRA name, first match."""
-        rules = self.settings.module_lr
-        return next((r for r in rules if r.pattern.search(site.path) or r.pattern.search(site.name)), None)
+        return next((rule for rule in self.settings.module_lr if _matches(rule, site)), None)
 
     def upstream_rule(self, site: Site) -> ModuleRule | None:
-        """The network_reg_lrs rule that wins at a site: by LoRA name, first match."""
-        return next((r for r in self.upstream_rules if r.pattern.search(site.name)), None)
+        """The network_reg_lrs rule that wins at a site, first match."""
+        return next((rule for rule in self.upstream_rules if _matches_upstream(rule, site)), None)
 
-    def left_out(self, site: Site) -> str:
-        """Why a module of the U-Net or DiT does not train whatever its LR; empty where it does."""
-        chosen = self.settings.train_components
-        if chosen is not None and site.component not in chosen:
-            return f"frozen: {site.component} is not in train_components"
-        trained = self.trained_blocks.get(site.stack or "")
-        if trained is not None and site.block not in trained:
-            return f"frozen: block {site.block} of stack {site.stack} is left out by train_*_block_indices"
-        return ""
+    def loraplus(self, site: Site) -> tuple[str, float] | None:
+        """(key, LoRA+ ratio) of a site: the component's, else the part's, else the overall one; None without any."""
+        own, main = self.parts.get(site.part), self.settings
+        tried: list[tuple[GridSettings, str | None]] = []
+        if own is not None:
+            tried += [(own.settings, site.component)]
+        if site.part == MAIN_PART:
+            tried += [(main, "unet")]
+        else:
+            tried += [(own.settings, None)] if own is not None else []
+            tried += [(main, "text_encoder")]
+        for settings, name in (*tried, (main, None)):
+            if name in settings.loraplus:
+                return settings.loraplus_key(name), settings.loraplus[name]
+        return None
+
+
+def _matches(rule: ModuleRule, site: Site) -> bool:
+    return bool(rule.pattern.search(site.path) or rule.pattern.search(site.name))
+
+
+def _matches_upstream(rule: ModuleRule, site: Site) -> bool:
+    return bool(rule.pattern.fullmatch(site.path) if rule.whole else rule.pattern.search(site.name))
 
 
 def bind_settings(
@@ -68,33 +109,60 @@ def bind_settings(
         upstream_weights: its down/mid/up_lr_weight as one factor a block, in kohya's numbering.
         upstream_indices: ``train_*_block_indices`` keys it takes itself (checked here, obeyed there).
     """
-    grid = BoundGrid(settings, sites, upstream_rules=upstream_rules)
-    for stack, indices in settings.train_block_indices.items():
-        _bind_indices(stack, indices, grid, upstream_indices, problems)
-    main = [site for site in sites.all if site.part == MAIN_PART]
-    occupied: set[Place] = {(site.stack, site.block) for site in main if not grid.left_out(site)}
-    told = Problems() if "block_lr_weight" not in settings.given else problems  # a published list names every block
-    grid.block_weight = _bind_blocks("block_lr_weight", settings.block_lr_weight, sites, occupied, problems, told)
-    grid.block_lr = _bind_blocks("block_lr", settings.block_lr, sites, occupied, problems, problems)
+    main = PartGrid(MAIN_PART, settings, sites.layout)
+    grid = BoundGrid(settings, sites, {MAIN_PART: main}, upstream_rules)
+    _bind_part(main, sites, problems, upstream_indices)
     if upstream_weights is not None:
         if settings.block_lr_weight is not None:
             problems.add("block_lr_weight and down/mid/up_lr_weight both weigh the blocks: keep one of the two")
         main_stack = next(iter(sites.layout.stacks), "unet")
-        grid.block_weight = {(main_stack, i): weight for i, weight in enumerate(upstream_weights)}
-        grid.block_weight_from = "down/mid/up_lr_weight"
-    _check_components(settings, main, sites.layout.family, problems)
-    _check_matches("module_lr", settings.module_lr, sites.all, lambda site: (site.path, site.name), problems)
-    _check_matches("network_reg_lrs", upstream_rules, sites.all, lambda site: (site.name,), problems)
+        main.block_weight = {(main_stack, i): weight for i, weight in enumerate(upstream_weights)}
+        main.block_weight_from = "down/mid/up_lr_weight"
+    for part, layout in sorted(sites.encoder_layouts.items()):
+        if part in settings.encoders:
+            grid.parts[part] = PartGrid(part, settings.encoders[part], layout)
+            _bind_part(grid.parts[part], sites, problems)
+    _check_encoders(settings, sites, problems)
+    paths = tuple(site.path for site in sites.all)
+    names = tuple(site.name for site in sites.all)
+    _check_matches("module_lr", settings.module_lr, sites, _matches, paths, problems)
+    shown = paths if any(rule.whole for rule in upstream_rules) else names
+    _check_matches("network_reg_lrs", upstream_rules, sites, _matches_upstream, shown, problems)
     _check_shadowed(grid, problems)
     return grid
 
 
+def _bind_part(grid: PartGrid, sites: Sites, problems: Problems, upstream_indices: Iterable[str] = ()) -> None:
+    """Resolves what speaks of blocks and components of one part."""
+    settings = grid.settings
+    for stack, indices in settings.train_block_indices.items():
+        _bind_indices(stack, indices, grid, upstream_indices, problems)
+    here = [site for site in sites.all if site.part == grid.part]
+    occupied: set[Place] = {(site.stack, site.block) for site in here if not grid.left_out(site)}
+    told = Problems() if "block_lr_weight" not in settings.given else problems  # a published list names every block
+    grid.block_weight = _bind_blocks("block_lr_weight", settings.block_lr_weight, grid, occupied, problems, told)
+    grid.block_lr = _bind_blocks("block_lr", settings.block_lr, grid, occupied, problems, problems)
+    _check_components(grid, here, problems)
+
+
+def _check_encoders(settings: GridSettings, sites: Sites, problems: Problems) -> None:
+    """Notes te_ keys of text encoders that the network does not have."""
+    have = ", ".join(sorted(sites.encoder_layouts)) or "none"
+    for key in sorted(settings.given):
+        section, _ = split_section(key)
+        if section == "te" and not sites.encoder_layouts:
+            problems.add(f"{key}: this network has no module of a text encoder")
+        elif section and section != "te" and section not in sites.encoder_layouts:
+            hint = "; T5 trains with train_t5xxl=True" if section == "te3" else ""
+            problems.add(f"{key}: this network has no module of {section} (text encoders: {have}{hint})")
+
+
 def _bind_indices(
-    stack: str | None, indices: Indices, grid: BoundGrid, upstream_indices: Iterable[str], problems: Problems
+    stack: str | None, indices: Indices, grid: PartGrid, upstream_indices: Iterable[str], problems: Problems
 ) -> None:
     """Resolves one ``train_*_block_indices``; ``stack`` None is the key without a stack's name."""
-    stacks, model = grid.sites.layout.stacks, grid.sites.layout.family
-    key = f"train_{stack}_block_indices" if stack else "train_block_indices"
+    stacks, model = grid.layout.stacks, grid.layout.family
+    key = grid.settings.key(f"train_{stack}_block_indices" if stack else "train_block_indices")
     if stack is None and len(stacks) == 1:
         stack = next(iter(stacks))
     if stack not in stacks:
@@ -116,23 +184,26 @@ def _check_shadowed(grid: BoundGrid, problems: Problems) -> None:
     """Notes module_lr rules whose every match an earlier rule takes."""
     won = {id(rule) for rule in map(grid.module_rule, grid.sites.all) if rule is not None}
     for rule in grid.settings.module_lr:
-        matches = any(rule.pattern.search(text) for site in grid.sites.all for text in (site.path, site.name))
-        if matches and id(rule) not in won:
+        if id(rule) not in won and any(_matches(rule, site) for site in grid.sites.all):
             problems.add(
                 f"module_lr: the regex {rule.pattern.pattern!r} wins nowhere: earlier rules take all its modules"
             )
 
 
 def _bind_blocks(
-    key: str, values: BlockValues[T] | None, sites: Sites, occupied: set[Place], problems: Problems, idle: Problems
+    name: str, values: BlockValues[T] | None, grid: PartGrid, occupied: set[Place], problems: Problems, idle: Problems
 ) -> dict[Block, T]:
     """Resolves one block setting; notes entries that cannot be (problems) and entries that set nothing (idle)."""
     if values is None:
         return {}
-    resolved = values.resolve(sites.layout.stacks, sites.layout.family)
+    key, layout = grid.settings.key(name), grid.layout
+    resolved = values.resolve(layout.stacks, layout.family)
     for problem in resolved.problems:
-        problems.add(f"{key}: {problem}")
-    by_stack = {name: [b for s, b in occupied if s == name and b is not None] for name in sites.layout.stacks}
+        hint = ""
+        if key.startswith("te_"):
+            hint = f" ({key} speaks of every text encoder: {grid.part}_{name} would speak of {grid.part} alone)"
+        problems.add(f"{key}: {problem}{hint}")
+    by_stack = {stack: [b for s, b in occupied if s == stack and b is not None] for stack in layout.stacks}
     there = ", ".join(f"{stack} {compact(blocks)}" for stack, blocks in by_stack.items() if blocks)
     for entry, blocks in resolved.reach.items():
         if not blocks:
@@ -142,8 +213,9 @@ def _bind_blocks(
     return resolved.values
 
 
-def _check_components(settings: GridSettings, main: list[Site], model: str, problems: Problems) -> None:
-    there = Counter(site.component for site in main)
+def _check_components(grid: PartGrid, here: list[Site], problems: Problems) -> None:
+    settings, model = grid.settings, grid.layout.family
+    there = Counter(site.component for site in here)
     what = ", ".join(f"{c} ({there[c]} modules)" for c in COMPONENTS if there[c]) or (
         "no module of the U-Net or DiT (is this the network module for this model?)"
     )
@@ -152,21 +224,25 @@ def _check_components(settings: GridSettings, main: list[Site], model: str, prob
     through_fused = {f"{c}_lr" for c in ("self_attn", "ffn") if there["fused"] and "fused" not in settings.component_lr}
     for key, component in asked.items():
         if not there[component] and key not in through_fused:
-            problems.add(f"{key}: this network has no {component} module in {model}; it has {what}")
+            problems.add(f"{settings.key(key)}: this network has no {component} module in {model}; it has {what}")
     for component in sorted(settings.train_components or ()):
         if not there[component]:
-            problems.add(f"train_components: this network has no {component} module in {model}; it has {what}")
+            key = settings.key("train_components")
+            problems.add(f"{key}: this network has no {component} module in {model}; it has {what}")
 
 
 def _check_matches(
     key: str,
     rules: tuple[ModuleRule, ...],
-    sites: tuple[Site, ...],
-    texts: Callable[[Site], Iterable[str]],
+    sites: Sites,
+    matches: Callable[[ModuleRule, Site], bool],
+    shown: Iterable[str],
     problems: Problems,
 ) -> None:
-    """Notes rules that match no module. ``texts`` gives what a rule is held against."""
+    """Notes rules that match no module; ``shown`` are texts a rule could have matched."""
     for rule in rules:
-        if not any(rule.pattern.search(text) for site in sites for text in texts(site)):
-            there = listed((next(iter(texts(site))) for site in sites), 4)
-            problems.add(f"{key}: the regex {rule.pattern.pattern!r} matches no module; there are {there}")
+        if not any(matches(rule, site) for site in sites.all):
+            whole = " as a whole" if rule.whole else ""
+            problems.add(
+                f"{key}: the regex {rule.pattern.pattern!r} matches no module{whole}; there are {listed(shown, 4)}"
+            )

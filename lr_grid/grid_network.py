@@ -12,14 +12,15 @@ from torch import nn
 
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
-from lr_grid.groups import build_groups, side_of
+from lr_grid.groups import build_groups
 from lr_grid.guards import check_negative, check_optimizer
 from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs, make_plan
 from lr_grid.report import announce
 from lr_grid.resume import check_resume
 from lr_grid.settings import GridSettings
+from lr_grid.sides import side_of
 from lr_grid.sites import part_of
-from lr_grid.upstream import drop_modules, network_modules
+from lr_grid.upstream import drop_modules, module_name, network_modules, own_parameters
 from lr_grid.weights import trained_names
 from lr_grid.words import MAIN_PART
 
@@ -124,7 +125,9 @@ class GridMixin:
         if state.active and state.args is not None:
             parts = self._grid_parts(apply_text_encoder, apply_unet)
             modules = network_modules(self, state.base)  # type: ignore[arg-type]
-            facts = {str(m.lora_name): facts_of(m) for m in modules}
+            facts = {module_name(m): facts_of(m) for m in modules}
+            if len(facts) < len(modules) and apply_text_encoder:
+                raise GridError([_same_names(state.base)])
             plan = make_plan(state.grid, facts, _trainer_lrs(state.args), parts)
             check_optimizer(state.args, _lrs_of(plan.rows))
             keep = trained_names(state.args)
@@ -149,6 +152,9 @@ class GridMixin:
         """Upstream asks for gradients of everything; what no optimizer group holds is frozen again."""
         result = super().prepare_grad_etc(*args, **kwargs)  # type: ignore[misc]
         for parameter in self._grid_state.frozen:
+            if parameter.requires_grad:
+                # DyLoRA asks for gradients again in every forward pass.
+                parameter.register_post_accumulate_grad_hook(_forget_gradient)
             parameter.requires_grad_(False)
             parameter.grad = None
         return result
@@ -168,12 +174,13 @@ class GridMixin:
         """The grid's own groups."""
         state = self._grid_state
         self.requires_grad_(True)  # type: ignore[attr-defined]
-        modules = {str(m.lora_name): m for m in network_modules(self, state.base)}  # type: ignore[arg-type]
+        modules = {module_name(m): m for m in network_modules(self, state.base)}  # type: ignore[arg-type]
         parts = {site.part for site in state.grid.sites.all if site.name in modules or site.name in state.dropped}
         facts = {**state.dropped, **{name: facts_of(module) for name, module in modules.items()}}
         state.plan = make_plan(state.grid, facts, _lrs(text_encoder_lr, unet_lr, default_lr), sorted(parts))
-        groups, descriptions = build_groups(state.plan, modules)
-        state.plan = _with_notices(state.plan, [*state.notices, *_advice(len(groups), state.grid.settings)])
+        groups, descriptions = build_groups(state.plan, {name: _named(m, name) for name, m in modules.items()})
+        notices = [*state.notices, *_advice(len(groups), state.grid.settings), *_one_sided(state.plan, state.base)]
+        state.plan = _with_notices(state.plan, notices)
         state.trainable = [parameter for group in groups for parameter in group["params"]]
         held = {id(parameter) for parameter in state.trainable}
         state.frozen = [p for p in self.parameters() if id(p) not in held]  # type: ignore[attr-defined]
@@ -196,6 +203,7 @@ class GridMixin:
         for group in groups:
             group["params"] = list(group["params"])
         state.plan = _plan_of_groups(self, state, groups, _lrs(text_encoder_lr, unet_lr, default_lr))
+        state.notices += _one_sided(state.plan, state.base)
         if state.args is not None:
             check_negative(state.args, _lrs_of(state.plan.rows))
             check_resume(state.args, groups)
@@ -240,14 +248,37 @@ def _advice(groups: int, settings: GridSettings) -> list[str]:
 
 
 def facts_of(module: nn.Module) -> ModuleFacts:
-    """Rank, alpha and sides of a network module (before apply_to it still holds the model's module: not looked at)."""
+    """Rank (OFT: the number of blocks), alpha and sides of a network module."""
     alpha = getattr(module, "alpha", None)
-    names = [name for name, _ in module.named_parameters() if not name.startswith("org_module")]
+    sides = {side_of(name) for name, _ in own_parameters(module)}
     return ModuleFacts(
-        rank=getattr(module, "lora_dim", None),
+        rank=getattr(module, "lora_dim", None) or getattr(module, "num_blocks", None),
         alpha=None if alpha is None else float(alpha),
-        has_up=any(side_of(name) == "up" for name in names),
+        has_up="up" in sides,
+        has_down="down" in sides,
     )
+
+
+def _named(module: nn.Module, name: str) -> list[tuple[str, nn.Parameter]]:
+    return [(f"{name}.{parameter_name}", parameter) for parameter_name, parameter in own_parameters(module)]
+
+
+def _forget_gradient(parameter: nn.Parameter) -> None:
+    parameter.grad = None
+
+
+def _same_names(base: str) -> str:
+    return (
+        f"{base} gives the modules of all text encoders the same names, so the last one's take the place of the others"
+        " (upstream's bug). Train the U-Net alone: --network_train_unet_only"
+    )
+
+
+def _one_sided(plan: Plan, base: str) -> list[str]:
+    """A line about networks that train one side of each pair only."""
+    if any(row.lr_down == 0 != row.lr_up for row in plan.rows):
+        return [f"{base} trains the up side of each pair only; the down side stays as it was made"]
+    return []
 
 
 def _without_a_place(names: set[str], facts: Mapping[str, ModuleFacts], parts: Sequence[str]) -> set[str]:
@@ -285,16 +316,15 @@ def _plan_of_groups(network: Any, state: GridState, groups: list[dict[str, Any]]
     sites = {site.name: site for site in state.grid.sites.all}
     rows = []
     for module in network_modules(network, state.base):
+        name = module_name(module)
         by_side: dict[str, float] = {}
-        for name, parameter in module.named_parameters():
-            by_side.setdefault(side_of(name), lr_by_id.get(id(parameter), 0.0))
-        down = by_side.get("down", by_side.get("up", 0.0))
+        for parameter_name, parameter in own_parameters(module):
+            by_side.setdefault(side_of(parameter_name), lr_by_id.get(id(parameter), 0.0))
+        down = by_side.get("down", 0.0)
         up = by_side.get("up", down)
         facts = facts_of(module)
         frozen = down == 0 and up == 0
-        rows.append(
-            Row(sites[str(module.lora_name)], facts.rank, facts.alpha, down, up, frozen, f"{state.base}'s own group")
-        )
+        rows.append(Row(sites[name], facts.rank, facts.alpha, down, up, frozen, f"{state.base}'s own group"))
     layout = state.grid.sites.layout
     notices = (*state.grid.settings.notices, *state.grid.sites.notices)
     return Plan(layout.family, dict(layout.stacks), tuple(rows), lrs.base, (("grid", "off"),), notices)

@@ -6,7 +6,6 @@ optimizers leave alone and ``state_dict`` saves, so that a saved state says whos
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,16 +14,13 @@ from torch import nn
 
 from lr_grid.blocks import compact
 from lr_grid.plan import Plan, Row
+from lr_grid.sides import side_of
 from lr_grid.sites import Site
-from lr_grid.words import COMPONENTS, MAIN_PART
+from lr_grid.words import COMPONENTS
 
-_UP = re.compile(r"(?:^|\.)lora_(?:up|B)(?:\.|$)")
 _LONGEST = 60  # characters of a description: it becomes a TensorBoard tag
-
-
-def side_of(parameter: str) -> str:
-    """``up`` for the second matrix of a LoRA pair (lora_up, lora_B), ``down`` for every other trained tensor."""
-    return "up" if _UP.search(parameter) else "down"
+Named = Sequence[tuple[str, nn.Parameter]]
+"""(name, parameter), the name within the network."""
 
 
 @dataclass
@@ -35,25 +31,24 @@ class _Group:
     cells: list[tuple[Site, str]] = field(default_factory=list)
 
 
-def build_groups(plan: Plan, modules: Mapping[str, nn.Module]) -> tuple[list[dict[str, Any]], list[str]]:
+def build_groups(plan: Plan, parameters: Mapping[str, Named]) -> tuple[list[dict[str, Any]], list[str]]:
     """(optimizer groups with absolute ``lr``, a description each), in the network's order.
 
     Args:
         plan: the plan; its frozen rows get no group.
-        modules: network modules by name, after apply_to (before it they still hold the model's own weights).
+        parameters: what each module trains, by the module's name; rows without an entry get no group.
     """
     groups: dict[str, _Group] = {}
     for row in plan.rows:
-        module = modules.get(row.site.name)
-        if row.frozen or module is None:
+        if row.frozen:
             continue
-        for name, parameter in module.named_parameters():
+        for name, parameter in parameters.get(row.site.name, ()):
             side = side_of(name)
             lr = row.lr_of(side)
             # Twelve digits: LRs that differ only by rounding belong together.
             group = groups.setdefault(f"{lr:.12g}", _Group(lr))
             group.params.append(parameter)
-            group.names.append(f"{row.site.name}.{name}")
+            group.names.append(name)
             group.cells.append((row.site, side))
     made = list(groups.values())
     dicts = [{"params": g.params, "lr": g.lr, "param_names": g.names} for g in made]
@@ -65,7 +60,7 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
 
     They are keys of the trainer's log, where ``textencoder`` and ``group{i}`` are taken: neither is ever used.
     """
-    loraplus = any(row.lr_up != row.lr_down for row in plan.rows)
+    loraplus = any(row.has_loraplus for row in plan.rows)
     trained = [row for row in plan.rows if not row.frozen]
     names: list[str] = []
     for group in groups:
@@ -86,7 +81,7 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
 def _describe_part(part: str, group: _Group, trained: Sequence[Row]) -> str:
     sites = list(_unique(site for site, _ in group.cells if site.part == part))
     everything = [row.site for row in trained if row.site.part == part]
-    if part != MAIN_PART or len(sites) == len(everything):
+    if len(sites) == len(everything):
         return part
     components = [c for c in COMPONENTS if any(site.component == c for site in sites)]
     whole = {site.component for site in everything}

@@ -7,6 +7,7 @@ optimizer groups, too, are exactly the wrapped module's.
 
 from __future__ import annotations
 
+import argparse
 import copy
 from collections.abc import Callable
 from types import ModuleType
@@ -16,19 +17,37 @@ from lr_grid.accepted import known_keys
 from lr_grid.anatomy import read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
-from lr_grid.grid_network import GridState, facts_of, swap_class
-from lr_grid.passed_on import BLOCK_WEIGHTS, INJECTED, check_arguments, check_block_curves, check_regex_pairs
-from lr_grid.settings import KEYS, is_grid_key, is_train_indices, read_settings
+from lr_grid.grid_network import GridState, swap_class
+from lr_grid.passed_on import (
+    BLOCK_WEIGHTS,
+    INJECTED,
+    check_arguments,
+    check_block_curves,
+    check_flags,
+    check_regex_pairs,
+)
+from lr_grid.settings import HINTS, is_grid_key, is_train_indices, read_settings
+from lr_grid.sides import is_known_plus, side_of
 from lr_grid.sites import read_sites
-from lr_grid.upstream import block_weights, load_base, network_modules, parse_regex_lrs, regex_rules
+from lr_grid.upstream import (
+    block_weights,
+    keep_presets,
+    load_base,
+    network_modules,
+    own_parameters,
+    parse_regex_lrs,
+    regex_rules,
+)
 
 
 class GridModule:
     """The network-module contract of kohya's trainers (create_network, create_network_from_weights) around a base."""
 
     def __init__(self, base_name: str):
-        self.base_name = base_name
         self.base: ModuleType = load_base(base_name)
+        self.base_name = base_name
+        # musubi-tuner's modules have create_arch_network; what its lora module calls create_network is another thing.
+        self._make = getattr(self.base, "create_arch_network", None) or self.base.create_network
         # networks.lora widens its class list of target modules when it makes a network from weights (--base_weights)
         # and never narrows it; a grid counts modules, so it starts from the list as it was.
         self._targets = {
@@ -63,7 +82,57 @@ class GridModule:
                 multiplier, network_dim, network_alpha, vae, text_encoder, unet, neuron_dropout=neuron_dropout, **passed
             )
 
-        return self._with_grid(make, self.base.create_network, kwargs, unet, text_encoder)
+        return self._with_grid(make, self._make, kwargs, unet, text_encoder)
+
+    def create_arch_network(
+        self,
+        multiplier: float,
+        network_dim: int | None,
+        network_alpha: float | None,
+        vae: Any,
+        text_encoders: Any,
+        unet: Any,
+        /,
+        neuron_dropout: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """create_network as musubi-tuner calls it."""
+
+        def make(passed: dict[str, Any]) -> Any:
+            return self._make(
+                multiplier,
+                network_dim,
+                network_alpha,
+                vae,
+                text_encoders,
+                unet,
+                neuron_dropout=neuron_dropout,
+                **passed,
+            )
+
+        return self._with_grid(make, self._make, kwargs, unet, text_encoders)
+
+    def create_arch_network_from_weights(
+        self,
+        multiplier: float,
+        weights_sd: Any,
+        text_encoders: Any = None,
+        unet: Any = None,
+        for_inference: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """create_network_from_weights as musubi-tuner calls it: only the network comes back.
+
+        For inference (--base_weights) it is the wrapped module's network as it is.
+        """
+        function = self.base.create_arch_network_from_weights
+        if for_inference:
+            return function(multiplier, weights_sd, text_encoders, unet, for_inference=True, **kwargs)
+
+        def make(passed: dict[str, Any]) -> Any:
+            return function(multiplier, weights_sd, text_encoders, unet, **passed)
+
+        return self._with_grid(make, function, kwargs, unet, text_encoders)
 
     def create_network_from_weights(
         self,
@@ -104,13 +173,14 @@ class GridModule:
         """Checks the arguments, has ``make(arguments)`` call the wrapped module's ``function``, puts the grid on."""
         problems = Problems()
         settings = read_settings(kwargs, problems)
-        known = known_keys(self.base.create_network)
+        known = known_keys(self._make)
         passed = {key: value for key, value in kwargs.items() if key in (known or ()) or not is_grid_key(key)}
-        check_arguments(self.base_name, known, passed, KEYS, problems)
+        check_arguments(self.base_name, known, passed, HINTS, problems)
         check_regex_pairs(passed, problems)
         check_block_curves(passed, problems)
+        check_flags(self.base_name, passed, problems)
         notices = []
-        if function is not self.base.create_network:  # made from weights, a module takes fewer keys than it knows
+        if function is not self._make:  # made from weights, a module takes fewer keys than it knows
             taken = known_keys(function) or frozenset()
             ignored = sorted(k for k in passed if not (k in taken | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
             if ignored:
@@ -133,15 +203,21 @@ class GridModule:
             if active:
                 self._restore_targets()
                 passed, weights = self._take_over(passed, unet, problems)
-            network = make({key: value for key, value in passed.items() if not problems.about(key)})
+            with keep_presets(self.base):
+                network = make({key: value for key, value in passed.items() if not problems.about(key)})
         except Exception as error:
             self._explain(error, passed, problems)
             raise
         modules = network_modules(network, self.base_name)
         sites = read_sites(modules, unet, text_encoder)
-        grid = bind_settings(settings, sites, problems, regex_rules(network), weights, passed.keys())
-        if settings.loraplus and not any(facts_of(module).has_up for module in modules):
-            problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
+        rules = regex_rules(network, modules)
+        grid = bind_settings(settings, sites, problems, rules, weights, passed.keys())
+        if settings.loraplus or any(encoder.loraplus for encoder in settings.encoders.values()):
+            ups = [name for m in modules for name, _ in own_parameters(m) if side_of(name) == "up"]
+            if not ups:
+                problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
+            # The wrapped module's LoRA+ would set nothing on these (LoHa, LoKr, ...): the grid does it.
+            active = active or not all(map(is_known_plus, ups))
         problems.raise_if_any()
         swap_class(network, GridState(self.base_name, grid, active, notices))
         return network
@@ -185,9 +261,14 @@ class GridModule:
 
 
 def wrap(base_name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """(create_network, create_network_from_weights) of a network module with a grid on it."""
+    """(create_network, create_network_from_weights) of a network module of sd-scripts or LyCORIS, with a grid on it."""
     module = GridModule(base_name)
     return module.create_network, module.create_network_from_weights
+
+
+def prepare_network(args: argparse.Namespace) -> None:
+    """musubi-tuner shows its arguments to a network only where its MODULE has this name; it then calls the network's
+    own prepare_network, never this."""
 
 
 def create_network(*args: Any, base: str | None = None, **kwargs: Any) -> Any:
@@ -205,7 +286,7 @@ def _base_or_error(base: str | None) -> str:
         raise GridError(
             [
                 "lr_grid.network needs to know the module to wrap: --network_args base=networks.lora_sd3"
-                " (--base_weights hands no arguments on: use one of the networks.*_grid modules there)"
+                " (--base_weights hands no arguments on: use one of the *_grid modules there)"
             ]
         )
     return base

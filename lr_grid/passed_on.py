@@ -41,10 +41,20 @@ def check_arguments(
             continue
         hint = did_you_mean(key, [*grid_keys, *known])
         if key in LYCORIS_ONLY and not base.startswith("lycoris"):
-            hint = " It belongs to LyCORIS: use --network_module networks.lycoris_grid."
+            module = "lr_grid.musubi.lycoris_grid" if base.startswith("musubi_tuner.") else "networks.lycoris_grid"
+            hint = f" It belongs to LyCORIS: use --network_module {module}."
         elif key in TRAINER_OPTIONS:
             hint = f" It is the trainer's own option: give --{key}."
         problems.add(f"{key}: neither lr-grid nor {base} takes this argument ({base} would ignore it silently).{hint}")
+
+
+def check_flags(base: str, arguments: Mapping[str, Any], problems: Problems) -> None:
+    """Notes flags of OFT that say false: upstream takes any text for true, ``False`` too."""
+    if not base.startswith("networks.oft"):
+        return
+    for key in ("enable_all_linear", "enable_conv"):
+        if key in arguments and str(arguments[key]).strip().lower() not in ("true", "1", "yes", "on"):
+            problems.add(f"{key}: {base} takes every text for true, {arguments[key]!r} too: leave it out, or give True")
 
 
 def check_regex_pairs(arguments: Mapping[str, Any], problems: Problems) -> None:

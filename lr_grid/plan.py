@@ -9,17 +9,17 @@ How the LR of a module of the U-Net or DiT comes about, first match wins:
 4. ``block_lr`` of its block x the block's weight;
 5. LR of its component (else ``default_lr``, else the trainer's) x depth factor x the block's weight.
 
-A text encoder's modules take ``module_lr``, ``network_reg_lrs``, else the trainer's LR for that encoder. LoRA+ then
-multiplies the up side. An LR of 0 is frozen.
+A text encoder with te_ keys of its own goes the same way, from the trainer's LR for that encoder; one without takes
+``module_lr``, ``network_reg_lrs``, else that LR. LoRA+ then multiplies the up side. An LR of 0 is frozen.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from lr_grid.binding import BoundGrid
+from lr_grid.binding import BoundGrid, PartGrid
 from lr_grid.depth import depth_factor
 from lr_grid.errors import GridError, Problems
 from lr_grid.reach import Reach, check_reach, idle_settings
@@ -60,6 +60,8 @@ class ModuleFacts:
     alpha: float | None
     has_up: bool
     """Whether it has an up side, for LoRA+."""
+    has_down: bool = True
+    """Whether anything but its up side trains (not so in LoRA-FA)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Row:
     rank: int | None
     alpha: float | None
     lr_down: float
-    """LR of the down side (lora_down, and every tensor that is not an up side)."""
+    """LR of the down side (lora_down, and every tensor that is not an up side); 0 where it does not train (LoRA-FA)."""
     lr_up: float
     """LR of the up side (lora_up); equals ``lr_down`` without LoRA+."""
     frozen: bool
@@ -79,6 +81,11 @@ class Row:
     """How the LR came about, for people."""
     rule: str = ""
     """The setting that decided, for machines: left_out, module_lr, network_reg_lrs, block_lr, component, ..."""
+
+    @property
+    def has_loraplus(self) -> bool:
+        """Whether its two sides train at different LRs."""
+        return self.lr_down not in (0, self.lr_up)
 
     def lr_of(self, side: str) -> float:
         """The LR of a side, ``down`` or ``up``."""
@@ -101,6 +108,8 @@ class Plan:
     """What the user should know: rules that override others, modules no rule names."""
     arguments: tuple[tuple[str, str], ...] = ()
     """The grid's arguments as given, in --network_args and in the grid file."""
+    encoder_stacks: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Of the text encoders with a grid of their own: part -> its stacks."""
 
 
 def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs, parts: Sequence[str]) -> Plan:
@@ -138,25 +147,72 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
         header.append(("depth_levels", str(settings.depth_levels)))
     layout = grid.sites.layout
     notices = [*settings.notices, *grid.sites.notices, *_overrides(grid, rows, calculator)]
-    notices += [*idle_settings(grid, calculator.reach), *_suspicions(grid, rows, lrs.base)]
-    return Plan(layout.family, dict(layout.stacks), rows, lrs.base, tuple(header), tuple(notices), settings.arguments)
+    notices += [*idle_settings(grid, calculator.reach), *_suspicions(rows, calculator)]
+    encoders = {
+        part: dict(own.layout.stacks) for part, own in grid.parts.items() if part != MAIN_PART and part in parts
+    }
+    stacks = dict(layout.stacks)
+    return Plan(layout.family, stacks, rows, lrs.base, tuple(header), tuple(notices), settings.arguments, encoders)
 
 
 class _Calculator:
-    """One formula for all modules of a network; LRs of components and depth factors are worked out once."""
+    """One formula for all modules of a network."""
 
     def __init__(self, grid: BoundGrid, lrs: TrainerLrs):
-        self.grid, self.lrs, self.settings = grid, lrs, grid.settings
-        self.default_rate = self.settings.default_lr or Rate(1.0, relative=True)
+        self.grid, self.lrs = grid, lrs
         self.reach = Reach()
-        self.default_words = "default_lr" if self.settings.default_lr else "the trainer's LR"
+        self.parts = {part: _Part(own, self.base_of(part), self.reach) for part, own in grid.parts.items()}
+
+    def base_of(self, part: str) -> float:
+        """What a relative LR multiplies in a part: the trainer's LR for it."""
+        return self.lrs.base if part == MAIN_PART else self.lrs.of_encoder(self.grid.sites.encoder_of.get(part, 0))
+
+    def row(self, site: Site, facts: ModuleFacts) -> Row:
+        lr, why, rule = self._lr(site)
+        lr_up = lr
+        loraplus = self.grid.loraplus(site)
+        if loraplus is not None and facts.has_up and lr != 0:
+            key, ratio = loraplus
+            self.reach.ratios.add(key)
+            lr_up = lr * ratio
+            why += f"; up side * {ratio:g} (LoRA+)"
+        return Row(site, facts.rank, facts.alpha, lr if facts.has_down else 0.0, lr_up, lr == 0, why, rule)
+
+    def _lr(self, site: Site) -> tuple[float, str, str]:
+        """(absolute LR, words, the setting that decided)"""
+        part = self.parts.get(site.part)
+        if part is not None:
+            left_out = part.grid.left_out(site)
+            if left_out:
+                return 0.0, left_out, "left_out"
+        base = self.base_of(site.part)
+        for key, rule in (
+            ("module_lr", self.grid.module_rule(site)),
+            ("network_reg_lrs", self.grid.upstream_rule(site)),
+        ):
+            if rule is not None:
+                self.reach.won.add(id(rule))
+                return rule.rate.resolve(base), f"{key} {rule.pattern.pattern}:{rule.rate}", key
+        if part is None:
+            return base, "the trainer's LR for this text encoder", "text_encoder"
+        return part.cell(site)
+
+
+class _Part:
+    """The formula in one part; LRs of components and depth factors are worked out once."""
+
+    def __init__(self, grid: PartGrid, base: float, reach: Reach):
+        self.grid, self.base, self.reach, self.settings = grid, base, reach, grid.settings
+        self.default_rate = self.settings.default_lr or Rate(1.0, relative=True)
+        self.default_words = self.settings.key("default_lr") if self.settings.default_lr else "the trainer's LR"
         self.components: dict[str, tuple[float, str]] = {}
         """Worked out when a module asks: a component that does not train raises no questions."""
         self.depths: dict[tuple[str, int], float] = {}
         offset = 0
-        total = sum(grid.sites.layout.stacks.values())
+        stacks = grid.layout.stacks
+        total = sum(stacks.values())
         s = self.settings
-        for stack, size in grid.sites.layout.stacks.items():
+        for stack, size in stacks.items():
             for i in range(size):
                 at, of = (offset + i, total) if s.depth_scope == "model" else (i, size)
                 self.depths[stack, i] = depth_factor(
@@ -164,16 +220,40 @@ class _Calculator:
                 )
             offset += size
 
+    def cell(self, site: Site) -> tuple[float, str, str]:
+        """(absolute LR, words, the setting that decided) by block, component and depth."""
+        grid = self.grid
+        block = (site.stack, site.block) if site.stack is not None and site.block is not None else None
+        weight = grid.block_weight.get(block, 1.0) if block else 1.0
+        fixed = grid.block_lr.get(block) if block else None
+        if fixed is not None:
+            lr, why, rule = fixed.resolve(self.base), f"{self.settings.key('block_lr')} {fixed}", "block_lr"
+        else:
+            if site.component not in self.components:
+                self.components[site.component] = self._component(site.component)
+            lr, why = self.components[site.component]
+            rule = "component"
+            self.reach.used.setdefault(grid.part, set()).update(self._taken_from(site.component))
+            own = site.component in self.settings.component_lr
+            if block and (own or site.component in CURVED) and self.settings.depth_strategy != "flat":
+                depth = self.depths[block]
+                lr *= depth
+                self.reach.curved.add(grid.part)
+                why += f" * depth {depth:.4g}"
+        if block in grid.block_weight:
+            lr *= weight
+            why += f" * weight {weight:g} ({self.settings.key(grid.block_weight_from)})"
+        return lr, why, rule
+
     def _component(self, component: str) -> tuple[float, str]:
         """(absolute LR before depth and block weight, words)."""
         own = self.settings.component_lr.get(component)
-        base = self.lrs.base
         if own is not None:
-            return own.resolve(base), f"{component}_lr {own}"
-        default = self.default_rate.resolve(base)
+            return own.resolve(self.base), f"{self.settings.key(f'{component}_lr')} {own}"
+        default = self.default_rate.resolve(self.base)
         if component == "fused" and {"self_attn", "ffn"} & self.settings.component_lr.keys():
             attention, ffn = (
-                self.settings.component_lr.get(c, self.default_rate).resolve(base) for c in ("self_attn", "ffn")
+                self.settings.component_lr.get(c, self.default_rate).resolve(self.base) for c in ("self_attn", "ffn")
             )
             if attention * ffn < 0:
                 raise GridError(
@@ -197,74 +277,23 @@ class _Calculator:
             return {c if c in own else "default_lr" for c in ("self_attn", "ffn")}
         return {"default_lr"}
 
-    def row(self, site: Site, facts: ModuleFacts) -> Row:
-        lr, why, rule = self._lr(site)
-        lr_up = lr
-        key = self.settings.loraplus_key(site.part, site.component)
-        ratio = self.settings.loraplus.get(key)
-        if ratio is not None and facts.has_up and lr != 0:
-            self.reach.ratios.add(key)
-            lr_up = lr * ratio
-            why += f"; up side * {ratio:g} (LoRA+)"
-        return Row(site, facts.rank, facts.alpha, lr, lr_up, lr == 0, why, rule)
-
-    def _lr(self, site: Site) -> tuple[float, str, str]:
-        """(absolute LR, words, the setting that decided)"""
-        main = site.part == MAIN_PART
-        if main:
-            left_out = self.grid.left_out(site)
-            if left_out:
-                return 0.0, left_out, "left_out"
-        base = self.lrs.base if main else self.lrs.of_encoder(self.grid.sites.encoder_of.get(site.part, 0))
-        for key, rule in (
-            ("module_lr", self.grid.module_rule(site)),
-            ("network_reg_lrs", self.grid.upstream_rule(site)),
-        ):
-            if rule is not None:
-                self.reach.won.add(id(rule))
-                return rule.rate.resolve(base), f"{key} {rule.pattern.pattern}:{rule.rate}", key
-        if not main:
-            return base, "the trainer's LR for this text encoder", "text_encoder"
-        return self._cell(site)
-
-    def _cell(self, site: Site) -> tuple[float, str, str]:
-        block = (site.stack, site.block) if site.stack is not None and site.block is not None else None
-        weight = self.grid.block_weight.get(block, 1.0) if block else 1.0
-        fixed = self.grid.block_lr.get(block) if block else None
-        if fixed is not None:
-            lr, why, rule = fixed.resolve(self.lrs.base), f"block_lr {fixed}", "block_lr"
-        else:
-            if site.component not in self.components:
-                self.components[site.component] = self._component(site.component)
-            lr, why = self.components[site.component]
-            rule = "component"
-            self.reach.used |= self._taken_from(site.component)
-            own = site.component in self.settings.component_lr
-            if block and (own or site.component in CURVED) and self.settings.depth_strategy != "flat":
-                depth = self.depths[block]
-                lr *= depth
-                self.reach.curved = True
-                why += f" * depth {depth:.4g}"
-        if block in self.grid.block_weight:
-            lr *= weight
-            why += f" * weight {weight:g} ({self.grid.block_weight_from})"
-        return lr, why, rule
-
 
 FAR = 100
 """From this multiple of the trainer's LR on, an absolute LR is asked about: a forgotten x looks like that."""
 
 
-def _suspicions(grid: BoundGrid, rows: Sequence[Row], base: float) -> list[str]:
+def _suspicions(rows: Sequence[Row], done: _Calculator) -> list[str]:
     """Lines about settings that mean something, but perhaps not what was meant."""
     lines = []
-    for component, rate in grid.settings.component_lr.items():
-        if not rate.relative and base and abs(rate.value) > FAR * abs(base):
-            lines.append(f"{component}_lr {rate} is {rate.value / base:.4g} times the trainer's LR: was {rate}x meant?")
-    for part in dict.fromkeys(row.site.part for row in rows):
-        if all(row.frozen for row in rows if row.site.part == part):
-            lines.append(f"all of {part} is frozen in this run")
-    return lines
+    for part in done.parts.values():
+        for component, rate in part.settings.component_lr.items():
+            if not rate.relative and part.base and abs(rate.value) > FAR * abs(part.base):
+                key, times = part.settings.key(f"{component}_lr"), rate.value / part.base
+                lines.append(f"{key} {rate} is {times:.4g} times the trainer's LR: was {rate}x meant?")
+    for name in dict.fromkeys(row.site.part for row in rows):
+        if all(row.frozen for row in rows if row.site.part == name):
+            lines.append(f"all of {name} is frozen in this run")
+    return list(dict.fromkeys(lines))
 
 
 def _overrides(grid: BoundGrid, rows: Sequence[Row], done: _Calculator) -> list[str]:
@@ -274,13 +303,14 @@ def _overrides(grid: BoundGrid, rows: Sequence[Row], done: _Calculator) -> list[
         count = sum(row.rule == key for row in rows)
         if count:
             lines.append(f"{key} sets {count} modules; component, depth and block settings do not reach them")
-    if grid.block_lr:
-        lines.append("block_lr takes the place of component LR and depth in its blocks")
-    if grid.block_weight_from != "block_lr_weight":
-        lines.append(f"{grid.block_weight_from} (upstream's) weigh the blocks of the grid")
-    if "fused" in done.components and "fused" not in grid.settings.component_lr:
-        lr, words = done.components["fused"]
-        if words.startswith("fused"):
-            cure = ", so fused modules are frozen; fused_lr gives them an LR of their own"
-            lines.append(words if lr else words + cure)
-    return lines
+    for part in done.parts.values():
+        if part.grid.block_lr:
+            lines.append(f"{part.settings.key('block_lr')} takes the place of component LR and depth in its blocks")
+        if "fused" in part.components and "fused" not in part.settings.component_lr:
+            lr, words = part.components["fused"]
+            if words.startswith("fused"):
+                cure = ", so fused modules are frozen; fused_lr gives them an LR of their own"
+                lines.append(words if lr else words + cure)
+    if grid.main.block_weight_from != "block_lr_weight":
+        lines.append(f"{grid.main.block_weight_from} (upstream's) weigh the blocks of the grid")
+    return list(dict.fromkeys(lines))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lr_grid.binding import BoundGrid
+from lr_grid.binding import BoundGrid, PartGrid
 from lr_grid.errors import Problems
+from lr_grid.settings import split_section
 from lr_grid.words import COMPONENTS, MAIN_PART
 
 
@@ -16,50 +17,69 @@ class Reach:
 
     won: set[int] = field(default_factory=set)
     """ids of the module rules that set a module."""
-    ratios: set[str | None] = field(default_factory=set)
+    ratios: set[str] = field(default_factory=set)
     """Keys of the LoRA+ ratios that set an up side."""
-    used: set[str] = field(default_factory=set)
-    """Components whose LR (or default_lr) set a module."""
-    curved: bool = False
-    """Whether any module followed the depth curve."""
+    used: dict[str, set[str]] = field(default_factory=dict)
+    """Part -> components whose LR (or default_lr) set a module of it."""
+    curved: set[str] = field(default_factory=set)
+    """Parts with a module that followed the depth curve."""
 
 
 def check_reach(grid: BoundGrid, done: Reach, parts: Sequence[str], problems: Problems) -> None:
     """Notes settings that set nothing in the parts that train in this run."""
     settings = grid.settings
     if MAIN_PART not in parts:
-        idle = [key for key in sorted(settings.given) if key != "module_lr" and not key.startswith("loraplus_")]
+        idle = [key for key in sorted(settings.given) if _speaks_of_main(key)]
         if idle:
             problems.add(f"{', '.join(idle)}: the U-Net or DiT is not trained in this run, so this sets nothing")
-    elif settings.depth_strategy != "flat" and "depth_strategy" in settings.given and not done.curved:
-        problems.add(f"depth_strategy={settings.depth_strategy}: no module that trains follows the curve")
+    for part in grid.parts.values():
+        if part.part in parts:
+            _check_part(part, done, problems)
+        elif part.part != MAIN_PART:
+            keys = ", ".join(sorted(part.settings.key(name) for name in part.settings.given))
+            problems.add(f"{keys}: {part.part} is not trained in this run, so this sets nothing")
     for rule in settings.module_lr:
         if id(rule) not in done.won:
             problems.add(
                 f"module_lr: the regex {rule.pattern.pattern!r} sets nothing: it wins at no module that trains"
             )
-    if MAIN_PART in parts:
-        for component, rate in settings.component_lr.items():  # 0 says no more than a train_* list that leaves it out
-            if f"{component}_lr" in settings.given and component not in done.used and rate.value != 0:
-                problems.add(f"{component}_lr: sets nothing: no module that trains takes its LR from it")
+
+
+def _speaks_of_main(key: str) -> bool:
+    return key != "module_lr" and not key.startswith("loraplus_") and not split_section(key)[0]
+
+
+def _check_part(grid: PartGrid, done: Reach, problems: Problems) -> None:
+    settings = grid.settings
+    asked = "depth_strategy" in settings.given and settings.depth_strategy != "flat"
+    if asked and grid.part not in done.curved:
+        key = settings.key("depth_strategy")
+        problems.add(f"{key}={settings.depth_strategy}: no module that trains follows the curve")
+    used = done.used.get(grid.part, set())
+    for component, rate in settings.component_lr.items():  # 0 says no more than a train_* list that leaves it out
+        if f"{component}_lr" in settings.given and component not in used and rate.value != 0:
+            key = settings.key(f"{component}_lr")
+            problems.add(f"{key}: sets nothing: no module that trains takes its LR from it")
     for component in COMPONENTS:
-        if component in settings.loraplus and component not in done.ratios:
-            problems.add(f"loraplus_{component}_lr_ratio: no module that trains takes it, so this sets nothing")
+        key = settings.loraplus_key(component)
+        if component in settings.loraplus and key not in done.ratios:
+            problems.add(f"{key}: no module that trains takes it, so this sets nothing")
 
 
 def idle_settings(grid: BoundGrid, done: Reach) -> list[str]:
     """Lines about settings that set nothing in this run, where that is no mistake: people share them between runs."""
     settings = grid.settings
-    lines = [
-        f"{f'loraplus_{key}_lr_ratio' if key else 'loraplus_lr_ratio'} sets nothing in this run"
-        for key in (None, "unet", "text_encoder")
-        if key in settings.loraplus and key not in done.ratios
-    ]
+    owners = [(settings, name) for name in (None, "unet", "text_encoder")]
+    owners += [(encoder, None) for encoder in settings.encoders.values()]
+    keys = [owner.loraplus_key(name) for owner, name in owners if name in owner.loraplus]
+    lines = [f"{key} sets nothing in this run" for key in dict.fromkeys(keys) if key not in done.ratios]
     lines += [
         f"network_reg_lrs: the regex {rule.pattern.pattern!r} sets nothing in this run"
         for rule in grid.upstream_rules
         if id(rule) not in done.won
     ]
-    if "default_lr" in settings.given and "default_lr" not in done.used:
-        lines.append("default_lr sets nothing: every component that trains has an LR of its own")
+    for part in grid.parts.values():
+        if "default_lr" in part.settings.given and "default_lr" not in done.used.get(part.part, set()):
+            key = part.settings.key("default_lr")
+            lines.append(f"{key} sets nothing: every component that trains has an LR of its own")
     return lines

@@ -1,7 +1,8 @@
 """The settings grammar: key=value text, or a grid file, to a checked GridSettings. Nothing here knows a model.
 
-The same keys work in ``--network_args`` and in a grid file; where both give one, --network_args wins. Every problem is
-noted, none is raised here.
+The same keys work in ``--network_args`` and in a grid file; where both give one, --network_args wins. With ``te_`` in
+front, a key speaks of all text encoders, with ``te1_``, ``te2_``, ``te3_`` of one (which wins over ``te_``). Every
+problem is noted, none is raised here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lr_grid.depth import CURVES
 from lr_grid.errors import Problems, did_you_mean
 from lr_grid.gridfile import GridFile, load_grid_file
 from lr_grid.values import RATE, Rate
-from lr_grid.words import COMPONENTS, MAIN_PART
+from lr_grid.words import COMPONENTS
 
 # What per_layer_lr=true gives to everything that is not set: the published per-layer system's defaults (absolute LRs).
 PUBLISHED_DEFAULTS: dict[str, Any] = {
@@ -30,6 +31,8 @@ PUBLISHED_DEFAULTS: dict[str, Any] = {
     "min_depth_factor": 0.3,
     "peak_position": 0.5,
 }
+_SECTION = re.compile(r"(te[123]?)_(.+)")
+ENCODERS = ("te1", "te2", "te3")
 _TRAIN_INDICES = re.compile(r"train_(?:([a-z]\w*?)_)?block_indices")
 
 
@@ -39,6 +42,8 @@ class ModuleRule:
 
     pattern: re.Pattern[str]
     rate: Rate
+    whole: bool = False
+    """True: it must match the whole dotted path. False: it is searched in the path or the LoRA name."""
 
 
 @dataclass
@@ -62,16 +67,23 @@ class GridSettings:
     """LoRA+ ratios by component, by ``unet`` / ``text_encoder``, and overall (None)."""
     given: frozenset[str] = frozenset()
     """Keys that were asked for, by arguments or file. The keys of a published block are not among them (``grid`` is):
-    it always lists everything, so a part of it that matches nothing is no mistake."""
+    it always lists everything, so a part of it that matches nothing is no mistake. In the settings of a text encoder:
+    without their ``te_``."""
+    encoders: dict[str, GridSettings] = field(default_factory=dict)
+    """te1, te2, te3 -> the settings of that text encoder, where te_ keys give it any."""
+    spelling: dict[str, str] = field(default_factory=dict)
+    """In the settings of a text encoder: a key without its ``te_`` -> as it was given."""
     notices: list[str] = field(default_factory=list)
     arguments: tuple[tuple[str, str], ...] = ()
     """What was given, file and arguments together, as text: for the record."""
 
-    def loraplus_key(self, part: str, component: str) -> str | None:
-        """Which of the LoRA+ ratios a cell takes: the component's (U-Net or DiT only), else the part's, else the
-        overall one (None, which may not be there)."""
-        keys = (component, "unet") if part == MAIN_PART else ("text_encoder",)
-        return next((key for key in keys if key in self.loraplus), None)
+    def key(self, name: str) -> str:
+        """A key as the user spells it: ``te_ffn_lr`` for ffn_lr of a text encoder."""
+        return self.spelling.get(name, name)
+
+    def loraplus_key(self, name: str | None) -> str:
+        """The key of a LoRA+ ratio: of a component, of ``unet`` or ``text_encoder``, or the overall one (None)."""
+        return self.key(f"loraplus_{name}_lr_ratio" if name else "loraplus_lr_ratio")
 
 
 def _choice(allowed: tuple[str, ...]) -> Callable[[object], str]:
@@ -158,16 +170,31 @@ PARSERS: dict[str, Parser] = {
     **{f"loraplus_{component}_lr_ratio": values.ratio for component in COMPONENTS},
 }
 KEYS = frozenset({*PARSERS, "component_lr", "grid"})
+# What a text encoder can be given: it has one stack, and module_lr reaches it without a key of its own.
+_NOT_OF_ENCODERS = {
+    *("per_layer_lr", "depth_scope", "module_lr", "grid"),
+    *("train_double_block_indices", "train_single_block_indices"),
+    *("loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"),
+}
+ENCODER_KEYS = KEYS - _NOT_OF_ENCODERS
+HINTS = (KEYS - {"grid"}) | {f"te_{key}" for key in ENCODER_KEYS}
+
+
+def split_section(key: str) -> tuple[str, str]:
+    """``te1_ffn_lr`` -> ("te1", "ffn_lr"); ``ffn_lr`` -> ("", "ffn_lr")."""
+    match = _SECTION.fullmatch(key)
+    return (match[1], match[2]) if match else ("", key)
 
 
 def is_train_indices(key: str) -> bool:
-    """Whether a key is ``train_block_indices`` or ``train_<stack>_block_indices`` of any stack."""
+    """Whether a key is ``train_block_indices`` or ``train_<stack>_block_indices`` of any stack of the U-Net or DiT."""
     return _TRAIN_INDICES.fullmatch(key) is not None
 
 
 def is_grid_key(key: str) -> bool:
     """Whether a key belongs to the grammar."""
-    return key in KEYS or is_train_indices(key)
+    section, name = split_section(key)
+    return name in ENCODER_KEYS if section else key in KEYS or is_train_indices(key)
 
 
 def read_settings(arguments: Mapping[str, Any], problems: Problems) -> GridSettings:
@@ -179,14 +206,18 @@ def read_settings(arguments: Mapping[str, Any], problems: Problems) -> GridSetti
     from_args = _expand_components(own, "--network_args", problems)
     for key in (*from_file, *published):
         if not is_grid_key(key) or key == "grid":
-            problems.add(f"{arguments['grid']}: {key!r} is no setting of a grid.{did_you_mean(key, KEYS - {'grid'})}")
+            problems.add(f"{arguments['grid']}: {key!r} is no setting of a grid.{did_you_mean(key, HINTS)}")
 
     raw = {key: value for key, value in {**published, **from_file, **from_args}.items() if key != "grid"}
     parsed = _parse_all(raw, problems)
     if parsed.get("per_layer_lr"):
+        whole = any("component_lr" in given for given in (own, file.settings, file.published))
         for key, default in PUBLISHED_DEFAULTS.items():
-            parsed.setdefault(key, PARSERS[key](default))
-    settings = _build(parsed)
+            # component_lr given as a whole takes the place of the whole default: what it leaves out takes default_lr.
+            if not (whole and key.removesuffix("_lr") in COMPONENTS):
+                parsed.setdefault(key, PARSERS[key](default))
+    settings = _build({key: value for key, value in parsed.items() if not split_section(key)[0]})
+    settings.encoders = _encoder_settings(parsed)
     settings.notices = file.notices
     settings.arguments = tuple((key, str(value)) for key, value in raw.items())
     asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"grid"} if published else set())
@@ -194,7 +225,8 @@ def read_settings(arguments: Mapping[str, Any], problems: Problems) -> GridSetti
     if all(key in parsed for key in raw if is_grid_key(key)):
         # A value that did not parse would only lead to wrong conclusions.
         source = {**dict.fromkeys(from_file, "file"), **dict.fromkeys(from_args, "args")}
-        _check_contradictions(settings, source, problems)
+        for part in (settings, *settings.encoders.values()):
+            _check_contradictions(part, source, problems)
     return settings
 
 
@@ -218,30 +250,36 @@ def _read_file(name: Any, problems: Problems) -> GridFile:
 
 def _expand_components(source: Mapping[str, Any], where: str, problems: Problems) -> dict[str, Any]:
     """Spells ``component_lr`` out as one key a component; both forms for one component contradict each other."""
-    result = {key: value for key, value in source.items() if key != "component_lr"}
-    if "component_lr" not in source:
-        return result
-    table = source["component_lr"]
+    result = dict(source)
+    for key in [key for key in source if split_section(key)[1] == "component_lr"]:
+        del result[key]
+        _expand_table(key, source, where, result, problems)
+    return result
+
+
+def _expand_table(
+    table_key: str, source: Mapping[str, Any], where: str, result: dict[str, Any], problems: Problems
+) -> None:
+    prefix, table = table_key.removesuffix("component_lr"), source[table_key]
     if isinstance(table, Mapping):
         pairs = [(str(component), value) for component, value in table.items()]
     else:
         items = [item.rpartition(":") for item in str(table or "").split(",") if item.strip()]
         pairs = [(component.strip(), value) for component, _, value in items]
     if not pairs:
-        problems.add("component_lr: is empty; write component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
+        problems.add(f"{table_key}: is empty; write component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
     for component, value in pairs:
-        key = f"{component}_lr"
+        key = f"{prefix}{component}_lr"
         if not component:
-            problems.add(f"component_lr: {value!r} is not component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
+            problems.add(f"{table_key}: {value!r} is not component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
         elif component not in COMPONENTS:
-            problems.add(f"component_lr: {_no_component(component)}")
+            problems.add(f"{table_key}: {_no_component(component)}")
         elif key in source:
-            problems.add(f"{where}: {key} and component_lr both set {component}: keep one")
+            problems.add(f"{where}: {key} and {table_key} both set {component}: keep one")
         elif key in result:
-            problems.add(f"component_lr: sets {component} twice")
+            problems.add(f"{table_key}: sets {component} twice")
         else:
             result[key] = value
-    return result
 
 
 def _parse_all(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
@@ -249,8 +287,9 @@ def _parse_all(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     for key, value in raw.items():
         if not is_grid_key(key):
             continue
-        parse = PARSERS.get(key, parse_indices)
-        if value is None or (isinstance(value, str) and not value.strip() and not is_train_indices(key)):
+        name = split_section(key)[1]
+        parse = PARSERS.get(name, parse_indices)
+        if value is None or (isinstance(value, str) and not value.strip() and not is_train_indices(name)):
             problems.add(f"{key}: is empty")
             continue
         try:
@@ -276,26 +315,57 @@ def _build(parsed: Mapping[str, Any]) -> GridSettings:
     return settings
 
 
+def _encoder_settings(parsed: Mapping[str, Any]) -> dict[str, GridSettings]:
+    """The settings of each text encoder: those of te_, then its own."""
+    result = {}
+    for encoder in ENCODERS:
+        own: dict[str, Any] = {}
+        spelling: dict[str, str] = {}
+        for section in ("te", encoder):
+            for key, value in parsed.items():
+                at, name = split_section(key)
+                if at == section:
+                    own[name], spelling[name] = value, key
+        if own:
+            result[encoder] = _build(own)
+            result[encoder].given = frozenset(own)
+            result[encoder].spelling = spelling
+    return result
+
+
 def _check_contradictions(settings: GridSettings, source: Mapping[str, str], problems: Problems) -> None:
     """Notes settings that exclude each other, where one source gives both: --network_args may overrule a file."""
 
-    def clash(key: str, other: str) -> bool:
+    def clash(name: str, other: str) -> bool:
+        key, other = settings.key(name), settings.key(other)
         return key in source and (other not in source or source[key] == source[other])
 
     strategy = settings.depth_strategy
+    depth_strategy = settings.key("depth_strategy")
     if strategy == "flat":
-        for key in ("min_depth_factor", "peak_position", "depth_scope", "depth_levels"):
-            if clash(key, "depth_strategy"):
-                problems.add(f"{key} has no effect with depth_strategy=flat: set depth_strategy, or leave {key} out")
+        for name in ("min_depth_factor", "peak_position", "depth_scope", "depth_levels"):
+            if clash(name, "depth_strategy"):
+                key = settings.key(name)
+                prefix = key.removesuffix(name)
+                problems.add(
+                    f"{key} has no effect with {prefix}depth_strategy=flat: set {prefix}depth_strategy,"
+                    f" or leave {key} out"
+                )
     elif strategy != "inverted_u" and clash("peak_position", "depth_strategy"):
-        problems.add(f"peak_position belongs to depth_strategy=inverted_u, not to {strategy}")
+        problems.add(
+            f"{settings.key('peak_position')} belongs to {depth_strategy}=inverted_u, not to {strategy}",
+        )
     if strategy.endswith("geometric") and settings.min_depth_factor == 0:
         problems.add(
-            f"min_depth_factor: 0 makes depth_strategy={strategy} zero everywhere but at one end: give more than 0"
+            f"{settings.key('min_depth_factor')}: 0 makes {depth_strategy}={strategy} zero everywhere but at one end:"
+            " give more than 0"
         )
     for component in COMPONENTS:
-        key = f"{component}_lr"
+        name = f"{component}_lr"
         left_out = settings.train_components is not None and component not in settings.train_components
         rate = settings.component_lr.get(component)
-        if left_out and rate is not None and rate.value != 0 and clash(key, "train_components"):
-            problems.add(f"{key} is set, but train_components leaves {component} out: keep one of the two")
+        if left_out and rate is not None and rate.value != 0 and clash(name, "train_components"):
+            problems.add(
+                f"{settings.key(name)} is set, but {settings.key('train_components')} leaves {component} out:"
+                " keep one of the two"
+            )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from lr_grid.anatomy import Layout, read_layout
 from lr_grid.errors import listed
+from lr_grid.upstream import module_name
 from lr_grid.words import MAIN_PART
 
 
@@ -41,6 +42,8 @@ class Sites:
     encoder_of: dict[str, int]
     """Part (te1, te2, te3) -> index of its text encoder in the trainer's list: the one its LR stands at."""
     notices: tuple[str, ...]
+    encoder_layouts: dict[str, Layout] = field(default_factory=dict)
+    """Part -> the layout of its text encoder."""
 
 
 def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encoders: object) -> Sites:
@@ -50,7 +53,7 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
     ``id(original module)`` -> dotted path, not from taking names apart.
 
     Args:
-        modules: the network's modules (attributes ``lora_name`` and ``org_module``).
+        modules: the network's modules.
         unet: the U-Net or DiT.
         text_encoders: None, one encoder, or the trainer's list of them (entries may be None).
     """
@@ -64,9 +67,10 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
 
     sites: list[Site] = []
     encoder_of: dict[str, int] = {}
+    encoder_layouts: dict[str, Layout] = {}
     unknown: list[str] = []
     for module in modules:
-        name = str(module.lora_name)
+        name = module_name(module)
         place = found.get(id(_original(module)))
         if place is None:
             sites.append(Site(name, name, part_of(name), None, None, "other"))
@@ -76,6 +80,7 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
         part = part_of(name, encoder)
         if encoder is not None:
             encoder_of[part] = encoder
+            encoder_layouts[part] = where
         stack, position = where.block_of(path) or (None, None)
         component = where.component_of(path, original)
         if component is None and part == MAIN_PART:
@@ -86,7 +91,7 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
         notices.append(
             f"no rule names the component of {len(unknown)} modules, they count as other: {listed(unknown, 4)}"
         )
-    return Sites(tuple(sites), layout, encoder_of, tuple(notices))
+    return Sites(tuple(sites), layout, encoder_of, tuple(notices), encoder_layouts)
 
 
 def _original(module: nn.Module) -> object:

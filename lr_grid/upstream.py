@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +17,10 @@ from lr_grid.errors import GridError
 from lr_grid.passed_on import BLOCK_WEIGHTS
 from lr_grid.settings import ModuleRule
 from lr_grid.values import Rate
+
+_MAIN_LISTS = ("unet_loras", "unet_ofts")
+_LISTS = ("text_encoder_loras", *_MAIN_LISTS)
+_ONES = [1.0] * 12
 
 
 def load_base(name: str) -> ModuleType:
@@ -29,8 +36,28 @@ def load_base(name: str) -> ModuleType:
             cure = "is the name right? sd-scripts' own modules are found only by its scripts"
             if name.startswith("lycoris"):
                 cure = "pip install lycoris-lora"
+            elif name.startswith("musubi_tuner."):
+                cure = "it belongs to musubi-tuner and is found in its environment; in sd-scripts use networks.*_grid"
             raise GridError([f"the network module {name} was not found ({cure})"]) from error
         raise
+
+
+@contextmanager
+def keep_presets(base: ModuleType) -> Iterator[None]:
+    """Puts class attributes back that a preset changes: LyCORIS keeps its presets on the class, where they would reach
+    into the next network of the process."""
+    classes = [cls for cls in vars(base).values() if isinstance(cls, type) and "apply_preset" in vars(cls)]
+    kept = [
+        (cls, name, copy.deepcopy(value))
+        for cls in classes
+        for name, value in vars(cls).items()
+        if name.isupper() and isinstance(value, (list, dict, bool, str))
+    ]
+    try:
+        yield
+    finally:
+        for cls, name, value in kept:
+            setattr(cls, name, value)
 
 
 def parse_regex_lrs(text: str) -> dict[str, float]:
@@ -39,10 +66,12 @@ def parse_regex_lrs(text: str) -> dict[str, float]:
     return {pattern.strip(): float(lr) for pattern, _, lr in pairs}
 
 
-def regex_rules(network: nn.Module) -> tuple[ModuleRule, ...]:
-    """The network's ``network_reg_lrs``, as rules on the LoRA name (upstream's re.search, first match wins)."""
+def regex_rules(network: nn.Module, modules: Sequence[nn.Module]) -> tuple[ModuleRule, ...]:
+    """The network's ``network_reg_lrs`` as rules, first match wins: searched in the LoRA name, or, where the network
+    keeps the model's own names (networks.lora_anima), matched against the whole dotted path."""
     rules = getattr(network, "reg_lrs", None) or {}
-    return tuple(ModuleRule(re.compile(pattern), Rate(float(lr))) for pattern, lr in rules.items())
+    whole = any(hasattr(module, "original_name") for module in modules)
+    return tuple(ModuleRule(re.compile(pattern), Rate(float(lr)), whole) for pattern, lr in rules.items())
 
 
 def block_weights(base: ModuleType, arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | None:
@@ -53,24 +82,45 @@ def block_weights(base: ModuleType, arguments: Mapping[str, Any], is_sdxl: bool)
     parse = getattr(base, "parse_block_lr_kwargs", None)
     if parse is None:
         raise GridError([f"{base.__name__}'s block weights cannot be read beside a grid: give block_lr_weight instead"])
-    weights = parse(is_sdxl, dict(arguments))
+    if len(inspect.signature(parse).parameters) == 1:  # networks.lora_fa: SD1.x and SD2.x only, three lists
+        down, mid, up = parse(dict(arguments))
+        weights = [*(down or _ONES), 1.0 if mid is None else mid, *(up or _ONES)]
+    else:
+        weights = parse(is_sdxl, dict(arguments))
     return None if weights is None else [float(weight) for weight in weights]
 
 
 def network_modules(network: nn.Module, base: str) -> list[nn.Module]:
-    """The network's modules (one LoRA pair each), text encoders first, in upstream's order.
+    """The network's modules that train anything (one LoRA pair each), text encoders first, in upstream's order.
 
-    Raises: GridError for a network that does not keep them in upstream's two lists.
+    Raises: GridError for a network that does not keep them in upstream's lists.
     """
-    lists = [getattr(network, name, None) for name in ("text_encoder_loras", "unet_loras")]
-    if lists[1] is None:
+    if not any(hasattr(network, name) for name in _MAIN_LISTS):
         raise GridError([f"{base} keeps its modules in an unknown way (no list unet_loras): lr-grid cannot grid it"])
-    return [module for modules in lists for module in modules or []]
+    lists = [getattr(network, name, None) for name in _LISTS]
+    # LyCORIS makes an empty module of a norm that it cannot train (RMSNorm).
+    return [module for modules in lists for module in modules or [] if own_parameters(module)]
+
+
+def module_name(module: nn.Module) -> str:
+    """The network's own name of a module (OFT calls it oft_name)."""
+    return str(getattr(module, "lora_name", None) or module.oft_name)
+
+
+def own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """(name, parameter) of all that a network module would train. Before apply_to a module also holds the model's own
+    module, which is left out; LoRA-FA says itself that its lora_down stays as it is."""
+    named = [(name, p) for name, p in module.named_parameters() if not name.startswith("org_module")]
+    chosen = getattr(module, "get_trainable_params", None)
+    if chosen is None:
+        return named
+    ids = {id(parameter) for parameter in chosen()}
+    return [(name, parameter) for name, parameter in named if id(parameter) in ids]
 
 
 def drop_modules(network: nn.Module, names: set[str]) -> None:
     """Takes modules out of the network before apply_to: no LoRA is made for them."""
-    for attribute in ("text_encoder_loras", "unet_loras", "loras"):
+    for attribute in (*_LISTS, "loras"):
         modules = getattr(network, attribute, None)
         if isinstance(modules, list):
-            setattr(network, attribute, [m for m in modules if m.lora_name not in names])
+            setattr(network, attribute, [m for m in modules if module_name(m) not in names])

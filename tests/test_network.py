@@ -66,7 +66,7 @@ def test_settings_of_a_file_are_obeyed_also_where_the_wrapped_module_has_the_sam
 def test_a_ratio_without_any_up_side_is_refused_with_or_without_a_grid():
     for grid in ({}, {"ffn_lr": "2x"}):
         with pytest.raises(GridError, match="no module of this network has an up side"):
-            make_network(Flux(), algo="loha", loraplus_lr_ratio="16", **grid)
+            make_network(Flux(), algo="full", loraplus_lr_ratio="16", **grid)
 
 
 def test_a_typo_does_not_make_other_settings_look_wrong():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lr_grid.errors import Problems
+from lr_grid.errors import GridError, Problems
 from lr_grid.settings import PUBLISHED_DEFAULTS, GridSettings, read_settings
 from lr_grid.values import Rate
 
@@ -48,10 +48,45 @@ def test_module_rules_may_hold_commas_and_colons():
     ]
 
 
-def test_loraplus_ratio_of_a_cell_component_then_part_then_overall():
+def test_loraplus_ratios_are_kept_by_what_they_speak_of():
     settings = read(loraplus_lr_ratio="4", loraplus_unet_lr_ratio="8", loraplus_ffn_lr_ratio="2")
-    cells = [("unet", "ffn"), ("unet", "mod"), ("te1", "ffn")]
-    assert [settings.loraplus[settings.loraplus_key(*cell)] for cell in cells] == [2, 8, 4]
+    assert settings.loraplus == {None: 4, "unet": 8, "ffn": 2}
+    assert [settings.loraplus_key(name) for name in (None, "unet", "ffn")] == [
+        "loraplus_lr_ratio",
+        "loraplus_unet_lr_ratio",
+        "loraplus_ffn_lr_ratio",
+    ]
+
+
+def test_te_keys_make_the_settings_of_text_encoders_one_encoders_own_win():
+    settings = read(ffn_lr="1e-4", te_ffn_lr="2e-4", te_depth_strategy="linear", te2_ffn_lr="0.5x")
+    assert settings.component_lr == {"ffn": Rate(1e-4)}
+    assert {part: own.component_lr["ffn"] for part, own in settings.encoders.items()} == {
+        "te1": Rate(2e-4),
+        "te2": Rate(0.5, True),
+        "te3": Rate(2e-4),
+    }
+    assert settings.encoders["te2"].depth_strategy == "linear"
+    assert settings.encoders["te2"].key("ffn_lr") == "te2_ffn_lr"
+    assert settings.encoders["te2"].key("depth_strategy") == "te_depth_strategy"
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"te_ffn_lr": "fast"}, "te_ffn_lr: 'fast' is not a learning rate"),
+        ({"te_component_lr": "fnn:1e-4"}, "te_component_lr: 'fnn' is no component; .* Did you mean ffn?"),
+        ({"te_peak_position": "0.5"}, "te_peak_position has no effect with te_depth_strategy=flat"),
+        (
+            {"te1_depth_strategy": "linear", "te1_peak_position": "0.5"},
+            "te1_peak_position belongs to te1_depth_strategy",
+        ),
+        ({"te_train_components": "ffn", "te_self_attn_lr": "1e-4"}, "te_self_attn_lr is set, but te_train_components"),
+    ],
+)
+def test_bad_te_settings_are_told_as_they_are_spelled(settings, problem):
+    with pytest.raises(GridError, match=problem):
+        read(**settings)
 
 
 def test_per_layer_lr_brings_the_published_defaults_for_what_is_not_given():
@@ -105,12 +140,9 @@ def test_a_published_json_block_is_read_as_it_stands(tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"model_type": "klein", "per_layer_lr": PUBLISHED}))
     settings = read(grid=str(file))
-    assert settings.component_lr == {
-        "self_attn": Rate(5e-4),
-        "norm": Rate(5e-5),
-        "cross_attn": Rate(2e-4),
-        "ffn": Rate(3e-4),
-    }
+    # The table is taken as a whole: what it leaves out (cross_attn, ffn) takes default_lr.
+    assert settings.component_lr == {"self_attn": Rate(5e-4), "norm": Rate(5e-5)}
+    assert settings.default_lr == Rate(3e-4)
     assert (settings.depth_strategy, settings.min_depth_factor) == ("cosine", 0.25)
     assert "norm_lr" not in settings.given  # such blocks list norm for every model, also where a LoRA has none
     assert any("model_type" in notice for notice in settings.notices)

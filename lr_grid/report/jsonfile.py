@@ -21,6 +21,7 @@ def plan_to_dict(
         "network_module": base,
         "model": plan.family,
         "stacks": plan.stacks,
+        "encoder_stacks": plan.encoder_stacks,
         "base_lr": plan.base_lr,
         "settings": dict(plan.header),
         "arguments": dict(plan.arguments),

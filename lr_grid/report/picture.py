@@ -151,6 +151,8 @@ def _panels(plan: Plan) -> list[_Panel]:
         else:
             name, number = table.stack, len(table.blocks)
             title = f"{name} · {number} {'block' if number == 1 else 'blocks'}"
+        if table.part != MAIN_PART:
+            name, title = f"{table.part} {name}", f"{table.part} {title}"
         columns: list[tuple[str, str, int]] = []
         cells: list[_Cell] = []
         for component in table.components:
@@ -322,7 +324,7 @@ def _title(plan: Plan) -> str:
 def _subtitle(plan: Plan) -> str:
     rows = [row for row in plan.rows if row.site.part == MAIN_PART]
     frozen = sum(row.frozen for row in rows)
-    lrs = [lr for row in rows if not row.frozen for lr in (row.lr_down, row.lr_up)]
+    lrs = [lr for row in rows for lr in (row.lr_down, row.lr_up) if lr]
     spread = f" · LRs {format_lr(min(lrs))} to {format_lr(max(lrs))}" if lrs else ""
     return f"trainer's LR {format_lr(plan.base_lr)}{spread} · {len(rows) - frozen} modules train, {frozen} are frozen"
 

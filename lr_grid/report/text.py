@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lr_grid.blocks import compact
 from lr_grid.plan import Plan
 from lr_grid.report.cells import Cell, Table, encoder_cells, has_loraplus, tables
+from lr_grid.words import MAIN_PART
 
 PREFIX = "[lr_grid]"
 
@@ -43,6 +44,8 @@ def _render_table(table: Table, both: bool) -> list[str]:
         else:
             body.append(([block], texts))
     name = "outside" if table.stack is None else table.stack
+    if table.part != MAIN_PART:
+        name = f"{table.part} {name}"
     rows = [[name, *table.components]]
     for blocks, texts in body:
         rows.append(["" if blocks == [None] else compact([b for b in blocks if b is not None]), *texts])

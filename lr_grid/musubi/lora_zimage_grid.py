@@ -1,0 +1,5 @@
+"""musubi-tuner's networks.lora_zimage with an LR grid: Z-Image. All of it is in lr_grid.network."""
+
+from lr_grid.musubi.wrap import wrap
+
+create_arch_network, create_arch_network_from_weights, prepare_network = wrap("lora_zimage")
