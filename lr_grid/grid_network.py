@@ -6,6 +6,7 @@ import argparse
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -15,7 +16,7 @@ from lr_grid.errors import GridError
 from lr_grid.groups import build_groups
 from lr_grid.guards import check_negative, check_optimizer
 from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs, make_plan
-from lr_grid.report import announce
+from lr_grid.report.announce import announce
 from lr_grid.resume import check_resume
 from lr_grid.settings import GridSettings
 from lr_grid.sides import side_of
@@ -189,7 +190,7 @@ class GridMixin:
         state.frozen_modules = [modules[r.site.name] for r in state.plan.rows if r.frozen and r.site.name in modules]
         if state.args is not None:
             check_resume(state.args, groups)
-        announce(state.plan, state.base, groups, descriptions, state.args)
+        announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
         return groups, descriptions
 
     @_no_type_error
@@ -214,8 +215,20 @@ class GridMixin:
                     " with any grid argument each has its own"
                 )
         state.plan = _with_notices(state.plan, [_GRID_OFF.format(state.base), *state.notices])
-        announce(state.plan, state.base, groups, descriptions, state.args)
+        announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
         return result
+
+
+DEFAULT_OUTPUT_NAME = "last"
+"""What the trainers call a LoRA without --output_name."""
+
+
+def _plan_file(args: argparse.Namespace | None) -> Path | None:
+    """Where the plan is written: beside the LoRA that the trainer saves."""
+    folder = getattr(args, "output_dir", None)
+    return (
+        Path(folder) / f"{getattr(args, 'output_name', None) or DEFAULT_OUTPUT_NAME}.lr_grid.json" if folder else None
+    )
 
 
 def _keeping_frozen(regularize: Callable[..., Any]) -> Callable[..., Any]:

@@ -86,12 +86,15 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
         if component is None and part == MAIN_PART:
             unknown.append(path)
         sites.append(Site(name, path, part, stack, position, component or "other"))
-    notices = []
-    if unknown:
-        notices.append(
-            f"no rule names the component of {len(unknown)} modules, they count as other: {listed(unknown, 4)}"
-        )
-    return Sites(tuple(sites), layout, encoder_of, tuple(notices), encoder_layouts)
+    return Sites(tuple(sites), layout, encoder_of, unknown_notice(unknown), encoder_layouts)
+
+
+def unknown_notice(unknown: Sequence[str]) -> tuple[str, ...]:
+    """The line about modules that no rule knows, if there are any."""
+    if not unknown:
+        return ()
+    named = listed(unknown, 4)
+    return (f"no rule names the component of {len(unknown)} modules, they count as other: {named}",)
 
 
 def _original(module: nn.Module) -> object:

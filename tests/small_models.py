@@ -74,6 +74,50 @@ class Chroma(Flux):
     """FLUX's blocks under another class."""
 
 
+class WanAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("q", "k", "v", "o"):
+            self.add_module(name, nn.Linear(WIDTH, WIDTH))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.o(torch.tanh(self.q(x) + self.k(x)) * self.v(x))
+
+
+class WanAttentionBlock(nn.Module):
+    """Wan's block, with a LayerNorm that has weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modulation = nn.Parameter(torch.zeros(1, 6, WIDTH))
+        self.self_attn = WanAttention()
+        self.norm3 = nn.LayerNorm(WIDTH)
+        self.cross_attn = WanAttention()
+        self.ffn = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.self_attn(x) * (1 + self.modulation[:, 0])
+        x = x + self.cross_attn(self.norm3(x))
+        return x + self.ffn(x)
+
+
+class WanModel(nn.Module):
+    """Wan's names: 10 matrix modules and one norm a block."""
+
+    def __init__(self, blocks: int = 3) -> None:
+        super().__init__()
+        self.patch_embedding = nn.Linear(WIDTH, WIDTH)
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(WIDTH, 6 * WIDTH))
+        self.blocks = nn.ModuleList(WanAttentionBlock() for _ in range(blocks))
+        self.head = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patch_embedding(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
 class CLIPMLP(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +169,7 @@ def make_network(model: nn.Module, text_encoder: Any = None, dim: int = 2, **net
     """A LyCORIS LoRA (preset attn-mlp) under a grid, as the trainer makes it."""
     from networks import lycoris_grid
 
-    arguments = {"algo": "lora", "preset": "attn-mlp", "dropout": None, **network_args}
+    arguments: dict[str, Any] = {"algo": "lora", "preset": "attn-mlp", "dropout": None, **network_args}
     return lycoris_grid.create_network(1.0, dim, 1, None, text_encoder, model, neuron_dropout=None, **arguments)
 
 

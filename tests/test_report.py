@@ -26,7 +26,7 @@ def test_blocks_down_components_across_stack_by_stack():
     assert text == (
         "[lr_grid] model=flux strategy=linear min_depth_factor=0.5 base_lr=0.0001"
         " groups=15 params=88 modules=44 frozen_modules=6\n"
-        "[lr_grid] LoRA+ is on: LRs are lora_down/lora_up\n"
+        "[lr_grid] LoRA+ is on: LRs are down side/up side\n"
         "double  self_attn             cross_attn            ffn                   mod\n"
         "0       2.00e-04/3.20e-03 x2  1.00e-04/1.60e-03 x4  5.00e-05/8.00e-04 x2  1.00e-04/1.60e-03 x2\n"
         "1       1.50e-04/2.40e-03 x2  7.50e-05/1.20e-03 x4  3.75e-05/6.00e-04 x2  7.50e-05/1.20e-03 x2\n"

@@ -75,7 +75,7 @@ def test_te_keys_make_the_settings_of_text_encoders_one_encoders_own_win():
     ("settings", "problem"),
     [
         ({"te_ffn_lr": "fast"}, "te_ffn_lr: 'fast' is not a learning rate"),
-        ({"te_component_lr": "fnn:1e-4"}, "te_component_lr: 'fnn' is no component; .* Did you mean ffn?"),
+        ({"te_component_lr": "ffnn:1e-4"}, "te_component_lr: 'ffnn' is no component; .* Did you mean ffn?"),
         ({"te_peak_position": "0.5"}, "te_peak_position has no effect with te_depth_strategy=flat"),
         (
             {"te1_depth_strategy": "linear", "te1_peak_position": "0.5"},

@@ -24,7 +24,7 @@ def render(plan: Plan, groups: int, params: int) -> str:
     lines = [f"{PREFIX} " + " ".join(f"{key}={value}" for key, value in facts)]
     both = has_loraplus(plan.rows)
     if both:
-        lines.append(f"{PREFIX} LoRA+ is on: LRs are lora_down/lora_up")
+        lines.append(f"{PREFIX} LoRA+ is on: LRs are down side/up side")
     for table in tables(plan):
         lines += _render_table(table, both)
     for part, cell in encoder_cells(plan).items():
