@@ -12,6 +12,8 @@ from trainers.sd_scripts import SdScripts
 
 pytestmark = pytest.mark.trainer
 
+# the trainer takes the features of these text encoders before their last layer
+NEVER_READ = {"sdxl": "lora_te1_text_model_encoder_layers_11_", "lumina": "lora_te_layers_2_"}
 SD15_TENSORS = 408  # 192 modules of the U-Net and 12 of a two-layer text encoder, two tensors each
 
 
@@ -126,21 +128,78 @@ def test_a_failing_run_keeps_the_error_text(sd_scripts: SdScripts, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("script_model_module", "tensors"),
+    ("script_model_module", "network_args", "unet_tensors", "text_encoder_tensors"),
     [
-        (("sdxl_train_network.py", "sdxl", "networks.lora"), 1612),
-        (("flux_train_network.py", "flux", "networks.lora_flux"), 76),
-        (("flux_train_network.py", "flux_19_38", "networks.lora_flux"), 632),
-        (("sd3_train_network.py", "sd3", "networks.lora_sd3"), 86),
+        (("sdxl_train_network.py", "sdxl", "networks.lora"), [], 1444, 168),
+        (("flux_train_network.py", "flux", "networks.lora_flux"), [], 52, 24),
+        (("flux_train_network.py", "flux_19_38", "networks.lora_flux"), [], 608, 24),
+        (("flux_train_network.py", "chroma", "networks.lora_flux"), ["train_t5xxl=True"], 40, 28),
+        (("sd3_train_network.py", "sd3", "networks.lora_sd3"), ["train_t5xxl=True"], 38, 76),
+        (("lumina_train_network.py", "lumina", "networks.lora_lumina"), [], 84, 42),
+        # upstream has no text encoder modules for this one, but its encoders run
+        (("hunyuan_image_train_network.py", "hunyuan_image", "networks.lora_hunyuan_image"), [], 58, 0),
+        (("anima_train_network.py", "anima", "networks.lora_anima"), ["train_llm_adapter=true"], 100, 28),
     ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "",
 )
 def test_other_families_run(
-    sd_scripts: SdScripts, tmp_path: Path, script_model_module: tuple[str, str, str], tensors: int
+    sd_scripts: SdScripts,
+    tmp_path: Path,
+    script_model_module: tuple[str, str, str],
+    network_args: list[str],
+    unet_tensors: int,
+    text_encoder_tensors: int,
 ) -> None:
     script, model, module = script_model_module
-    result = sd_scripts.run(script, model, workdir=tmp_path, network_module=module, steps=2).expect_success()
+    result = sd_scripts.run(
+        script,
+        model,
+        workdir=tmp_path,
+        network_module=module,
+        network_args=network_args,
+        unet_lr=1e-3,
+        extra=["--text_encoder_lr=5e-4"],
+        steps=2,
+    ).expect_success()
+    probe = result.probe()
+    lrs = result.learning_rates()
+    assert [lr for name, lr in lrs.items() if name.startswith("lora_unet")] == [1e-3] * unet_tensors
+    assert [lr for name, lr in lrs.items() if name.startswith("lora_te")] == [5e-4] * text_encoder_tensors
+    assert len(lrs) == probe["network"]["tensors"] == unet_tensors + text_encoder_tensors
+    # a module whose output nothing reads, or a model that is broken, would leave its LoRA as it was
+    idle = [name for name, tensor in result.lora().items() if "lora_up" in name and not 0 < tensor.abs().max() < 1]
+    assert [name for name in idle if not name.startswith(NEVER_READ.get(model, "(none)"))] == []
+
+
+@pytest.mark.parametrize(
+    ("script_model_module", "network_args", "held", "tensors"),
+    [
+        # a tensor for each of the four ranks and each side
+        (("train_network.py", "sd15", "networks.dylora"), [], 4 * SD15_TENSORS, 4 * SD15_TENSORS),
+        # the optimizer gets one side only
+        (("train_network.py", "sd15", "networks.lora_fa"), [], SD15_TENSORS // 2, SD15_TENSORS),
+        # these two have no modules for text encoders
+        (("train_network.py", "sd15", "networks.oft"), [], 128, 128),
+        (("train_network.py", "sd15", "networks.oft"), ["enable_all_linear=True", "enable_conv=True"], 277, 277),
+        (("flux_train_network.py", "flux", "networks.oft_flux"), [], 16, 16),
+        (("flux_train_network.py", "flux", "networks.oft_flux"), ["enable_all_linear=True"], 40, 40),
+    ],
+    ids=lambda value: value[2] if isinstance(value, tuple) else "",
+)
+def test_other_network_modules_run(
+    sd_scripts: SdScripts,
+    tmp_path: Path,
+    script_model_module: tuple[str, str, str],
+    network_args: list[str],
+    held: int,
+    tensors: int,
+) -> None:
+    script, model, module = script_model_module
+    result = sd_scripts.run(
+        script, model, workdir=tmp_path, network_module=module, network_args=network_args, steps=2
+    ).expect_success()
+    assert len(result.learning_rates()) == held
     assert result.probe()["network"]["tensors"] == tensors
-    assert len(result.learning_rates()) == tensors
 
 
 def test_a_training_toml_decides_what_the_call_leaves_open(sd_scripts: SdScripts, tmp_path: Path) -> None:

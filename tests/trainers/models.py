@@ -50,4 +50,61 @@ MODELS: dict[str, Model] = {
         },
         ("--mixed_precision=bf16", "--t5xxl_max_token_length=16"),
     ),
+    "chroma": Model(
+        "chroma",
+        {
+            "pretrained_model_name_or_path": "chroma/chroma.safetensors",
+            "t5xxl": "flux/t5xxl.safetensors",
+            "ae": "flux/ae.safetensors",
+        },
+        (
+            "--model_type=chroma",
+            "--apply_t5_attn_mask",
+            "--mixed_precision=bf16",
+            "--t5xxl_max_token_length=16",
+            "--timestep_sampling=sigmoid",
+            "--model_prediction_type=raw",
+            "--guidance_scale=0.0",
+            "--sdpa",
+        ),
+    ),
+    "lumina": Model(
+        "lumina",
+        {
+            "pretrained_model_name_or_path": "lumina/lumina.safetensors",
+            "gemma2": "lumina/gemma2.safetensors",
+            "ae": "lumina/ae.safetensors",
+        },
+        (
+            "--mixed_precision=bf16",
+            "--gemma2_max_token_length=32",
+            "--timestep_sampling=nextdit_shift",
+            "--model_prediction_type=raw",
+            "--sdpa",
+        ),
+    ),
+    "hunyuan_image": Model(
+        "hunyuan_image",
+        {
+            "pretrained_model_name_or_path": "hunyuan_image/hunyuan_image.safetensors",
+            "text_encoder": "hunyuan_image/qwen2_5_vl.safetensors",
+            "byt5": "hunyuan_image/byt5.safetensors",
+            "vae": "hunyuan_image/vae.safetensors",
+        },
+        ("--mixed_precision=bf16", "--timestep_sampling=sigmoid", "--attn_mode=torch"),
+    ),
+    "anima": Model(
+        "anima",
+        {
+            "pretrained_model_name_or_path": "anima/anima.safetensors",
+            "qwen3": "anima/qwen3",
+            "vae": "anima/vae.safetensors",
+        },
+        (
+            "--mixed_precision=bf16",
+            "--qwen3_max_token_length=32",
+            "--t5_max_token_length=16",
+            "--timestep_sampling=sigmoid",
+        ),
+    ),
 }

@@ -18,6 +18,8 @@ import accelerate
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+LISTS = ("unet_loras", "unet_ofts")  # what networks keep their U-Net modules in
+
 
 def install(report_file: Path) -> None:
     probe = Probe()
@@ -95,7 +97,7 @@ class Probe:
     # --- the network ---
 
     def _find_network(self, held: Iterable[torch.Tensor]) -> None:
-        """Find the live network among all objects: the one with ``unet_loras`` that owns most tensors in the optimizer.
+        """Find the live network among all objects: the one with a module list that owns most tensors in the optimizer.
 
         (There may be others, such as networks merged with ``--base_weights``. ``vars`` is not fooled by wrappers, which
         pass look-ups on; ``type`` and not ``isinstance``, because lazy proxies load themselves when asked.)
@@ -103,7 +105,8 @@ class Probe:
         if self._parameters:
             return
         ids = {id(p) for p in held}
-        networks = [o for o in gc.get_objects() if issubclass(type(o), torch.nn.Module) and "unet_loras" in vars(o)]
+        modules = [o for o in gc.get_objects() if issubclass(type(o), torch.nn.Module)]
+        networks = [o for o in modules if not vars(o).keys().isdisjoint(LISTS)]
         if not networks:
             return
         network = max(networks, key=lambda n: sum(id(p) in ids for p in n.parameters()))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import shrink
+import tiny_dit_models
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -18,12 +18,11 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from library import flux_models, flux_utils, sd3_models, sd3_utils
-from safetensors.torch import save_file
+from library import chroma_models, flux_models, flux_utils, sd3_models, sd3_utils
+from tiny_weights import save_random, shrunk
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 FLUX_BLOCKS = {"flux": (2, 2), "flux_19_38": (19, 38)}  # file name -> double and single blocks
-STD = 0.02
 
 
 def make_sd15(folder: Path) -> None:
@@ -74,7 +73,7 @@ def make_sdxl(folder: Path) -> None:
 
 
 def make_flux(folder: Path) -> None:
-    with _shrunk("flux"), torch.device("meta"):
+    with shrunk("flux"), torch.device("meta"):
         config = flux_models.configs["dev"]
         parts: dict[str, Any] = {"ae": flux_models.AutoEncoder(config.ae_params)}
         for name, (double, single) in FLUX_BLOCKS.items():
@@ -82,14 +81,21 @@ def make_flux(folder: Path) -> None:
         parts["clip_l"] = flux_utils.load_clip_l(None, torch.bfloat16, "cpu", state_dict={})
         parts["t5xxl"] = flux_utils.load_t5xxl("", torch.bfloat16, "cpu", state_dict={})
     for name, model in parts.items():
-        _save_random(model, folder / f"{name}.safetensors")
+        save_random(model, folder / f"{name}.safetensors")
+
+
+def make_chroma(folder: Path) -> None:
+    """The transformer only: the T5 and the autoencoder are FLUX's."""
+    with shrunk("chroma"), torch.device("meta"):
+        model = chroma_models.Chroma(chroma_models.chroma_params)
+    save_random(model, folder / "chroma.safetensors")
 
 
 def make_sd3(folder: Path) -> None:
     def widths(width: int) -> dict[str, int]:
         return {"hidden_size": width, "projection_dim": width, "max_position_embeddings": 77}
 
-    with _shrunk("sd3"), torch.device("meta"):
+    with shrunk("sd3"), torch.device("meta"):
         # hidden size = 64 * depth, read off the checkpoint's keys
         params = sd3_models.SD3Params(
             patch_size=2,
@@ -109,10 +115,10 @@ def make_sd3(folder: Path) -> None:
             "t5xxl": flux_utils.load_t5xxl("", torch.bfloat16, "cpu", state_dict={}),
         }
     for name, model in parts.items():
-        _save_random(model, folder / f"{name}.safetensors")
+        save_random(model, folder / f"{name}.safetensors")
     mmdit = sd3_models.create_sd3_mmdit(params, "torch")
     vae = sd3_models.SDVAE(torch.float32, "cpu")
-    _save_random(mmdit, folder / "sd3.safetensors", "model.diffusion_model.", (vae, "first_stage_model."))
+    save_random(mmdit, folder / "sd3.safetensors", "model.diffusion_model.", (vae, "first_stage_model."))
 
 
 def _clip_options() -> dict[str, int]:
@@ -130,42 +136,15 @@ def _tiny_vae() -> Any:
     )
 
 
-def _random_weights(model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Weights for every entry of a model's state dict (of which only names and shapes are read: it may be on meta)."""
-    for name, entry in model.state_dict().items():
-        is_norm = name.endswith("weight") and ("norm" in name or "ln_" in name)
-        if name.endswith("scale") or is_norm:
-            tensor = torch.ones(entry.shape)
-        elif name.endswith("bias"):
-            tensor = torch.zeros(entry.shape)
-        else:
-            tensor = torch.randn(entry.shape) * STD
-        yield prefix + name, tensor.to(torch.bfloat16)
-
-
-def _save_random(model: Any, file: Path, prefix: str = "", *more: tuple[Any, str]) -> None:
-    weights: dict[str, Any] = {}
-    for part, start in ((model, prefix), *more):
-        weights.update(_random_weights(part, start))
-    save_file(weights, file)
-
-
-@contextmanager
-def _shrunk(family: str) -> Iterator[None]:
-    """Shrink a family's constants for a while: families share some of them (flux and sd3 have one T5 config)."""
-    t5 = flux_utils.T5Config
-    shrink.FAMILIES[family]()
-    try:
-        yield
-    finally:
-        flux_utils.T5Config = t5
-
-
 MAKERS: dict[str, Callable[[Path], None]] = {
     "sd15": make_sd15,
     "sdxl": make_sdxl,
     "flux": make_flux,
+    "chroma": make_chroma,
     "sd3": make_sd3,
+    "lumina": tiny_dit_models.make_lumina,
+    "hunyuan_image": tiny_dit_models.make_hunyuan_image,
+    "anima": tiny_dit_models.make_anima,
 }
 
 

@@ -1,4 +1,4 @@
-"""The three transforms and two functions sd-scripts imports from torchvision, for environments that have none.
+"""The three transforms and three functions sd-scripts imports from torchvision, for environments that have none.
 
 It is put at the end of ``sys.path`` by the test harness only, and is never installed.
 """
