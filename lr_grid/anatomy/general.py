@@ -1,6 +1,13 @@
-"""Rules for a model no table describes: stacks from its ModuleLists, components from the field's common names."""
+"""Rules for a model no table describes: stacks from its ModuleLists, components from the field's common names.
+
+Words of a path are told apart at dots and underscores, because one name often contains another: ``cross_attention``
+contains ``attention``, ``mlp.gate_proj`` and ``attn.gate`` share a word. What no rule knows stays without a component
+and is told as a notice, not guessed.
+"""
 
 from __future__ import annotations
+
+import re
 
 from torch import nn
 
@@ -8,58 +15,93 @@ from lr_grid.anatomy.layout import Rule
 from lr_grid.blocks import Block
 
 _WORD = r"(?:^|[._])"
+_END = r"(?:\.|$)"
 
 MODULATION: Rule = (
     rf"(?i){_WORD}ada_?(?:ln|norm)|modulation|{_WORD}(?:img_|txt_)?mod(?:[._]|$)|time_emb_proj|emb_layers"
-    r"|time_projection|norm\d*(?:_context|_out)?\.linear(?:\.|$)|scale_shift",
+    rf"|time_projection|{_WORD}time_proj{_END}|time_embed\.linear{_END}"
+    rf"|norm\d*(?:_\w+)?\.linear(?:_\d)?{_END}|scale_shift|{_WORD}film",
     "mod",
 )
+FUSED: Rule = (
+    rf"(?i)qkv_?mlp|{_WORD}single\w*\.\d+\.(?:proj_out|linear_?[12]){_END}",
+    "fused",
+)
 CROSS: Rule = (
-    rf"(?i)attn2(?:\.|$)|cross_?attn|cross_?attention|EncDecAttention|add_[qkv]_proj|to_add_out|ff_context"
-    rf"|{_WORD}txt_(?:attn|mlp)",
+    rf"(?i)attn2{_END}|cross_?attn|cross_?attention|EncDecAttention|[a-z]_to_[a-z]+_attn|add_[qkv]_proj|to_added_qkv"
+    rf"|to_add_out|ff_context|{_WORD}txt_(?:attn|mlp)",
     "cross_attn",
 )
 SELF: Rule = (
-    rf"(?i){_WORD}attn\d*(?:[._]|$)|self_?attn|self_?attention|{_WORD}(?:img_attn|attention)(?:[._]|$)"
-    rf"|{_WORD}to_(?:q|k|v|qkv|out)(?:\.|$)|{_WORD}[qkv]_proj(?:\.|$)|{_WORD}qkv(?:\.|$)",
+    rf"(?i){_WORD}attn\d*(?:[._]|$)|self_?attn|self_?attention|{_WORD}(?:img_attn|attention)(?:[._]|$)",
     "self_attn",
 )
 FFN: Rule = (
-    rf"(?i){_WORD}ffn?(?:[._]|$)|{_WORD}(?:img_)?mlp|feed_?forward|{_WORD}fc\d(?:\.|$)|DenseReluDense|{_WORD}experts(?:\.|$)",
+    rf"(?i){_WORD}ffn?(?:[._]|$)|{_WORD}(?:img_)?mlp|feed_?forward|{_WORD}fc\d{_END}|DenseReluDense|{_WORD}experts{_END}",
     "ffn",
 )
+# Projections that hang in the block itself, without a parent that says what they belong to.
+BARE_SELF: Rule = (
+    rf"(?i){_WORD}to_(?:q|k|v|o|qkv|kv|out|query|key|value){_END}|{_WORD}(?:q|k|v|o|qkv|kv|out)_(?:proj|linear){_END}"
+    rf"|(?:^|\.)(?:w?[qkvo]|w?qkv|query|key|value){_END}",
+    "self_attn",
+)
+BARE_FFN: Rule = (rf"(?i){_WORD}(?:gate_|up_|down_|gate_up_)proj{_END}|\.\d+\.(?:w[123]|linear_?[12]){_END}", "ffn")
 EMBED: Rule = (
-    rf"(?i)embed|{_WORD}(?:conv|img|txt|time|vector|guidance|x|t|y)_in(?:\.|$)|patchify|caption_projection",
+    rf"(?i)embed|{_WORD}(?:conv|img|txt|time|vector|guidance|x|t|y)_in{_END}|patchify|caption_projection"
+    rf"|time_?step_proj|_token{_END}",
     "embed",
 )
 
-INSIDE_RULES: tuple[Rule, ...] = (MODULATION, CROSS, SELF, FFN, EMBED)
-# Outside the blocks an embedder's own feed-forward or attention is still the embedder's.
-OUTSIDE_RULES: tuple[Rule, ...] = (MODULATION, EMBED, (r"", "other"))
+INSIDE_RULES: tuple[Rule, ...] = (MODULATION, FUSED, CROSS, SELF, FFN, BARE_SELF, BARE_FFN, EMBED)
+# Outside the blocks an embedder's own feed-forward or attention is still the embedder's, and so is the one that stands
+# beside the Linear which makes the modulation (adaln_single.emb).
+OUTSIDE_RULES: tuple[Rule, ...] = ((r"(?i)ada_?ln\w*\.emb\.", "embed"), MODULATION, EMBED, (r"", "other"))
 
 
 def find_stacks(model: nn.Module) -> tuple[dict[str, int], dict[str, Block]]:
-    """(stack sizes, dotted path -> block): the outermost ModuleLists whose items hold weights.
+    """(stack sizes, dotted path -> block): the outermost ModuleLists of blocks.
 
-    A stack is named after its attribute, ``_blocks`` left out (``noise_refiner``, ``layers``, ``double_blocks`` ->
-    ``double``); where two lists share a name, both take their whole path.
+    A list of blocks is one with at least two Linears or convolutions in an item; lists of heads, norms or projections
+    are not counted as depth. A stack is named after its attribute, ``_blocks`` and ``_transformer`` left out
+    (``noise_refiner``, ``double_blocks`` -> ``double``, ``single_transformer_blocks`` -> ``single``,
+    ``transformer_blocks`` -> ``blocks``); where two lists share a name, both take their whole path.
     """
     lists: list[tuple[str, nn.ModuleList]] = []
 
     def walk(path: str, module: nn.Module) -> None:
         for name, child in module.named_children():
             child_path = f"{path}.{name}" if path else name
-            if isinstance(child, nn.ModuleList) and len(child) and any(True for _ in child.parameters()):
+            if isinstance(child, nn.ModuleList) and any(_is_block(item) for item in child):
                 lists.append((child_path, child))
             else:
                 walk(child_path, child)
 
     walk("", model)
-    names = [path.rpartition(".")[2].removesuffix("_blocks") or path for path, _ in lists]
+    names = [_short(path) for path, _ in lists]
     stacks: dict[str, int] = {}
     blocks: dict[str, Block] = {}
     for (path, children), name in zip(lists, names, strict=True):
-        stack = name if names.count(name) == 1 else path.replace(".", "_")
+        stack = name if names.count(name) == 1 else _name(path)
         stacks[stack] = len(children)
         blocks.update({f"{path}.{i}": (stack, i) for i in range(len(children))})
     return stacks, blocks
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Whether a module holds two matrices or more (a Linear, a convolution, whatever class it has)."""
+    return sum(p.ndim >= 2 for p in module.parameters()) >= 2
+
+
+def _short(path: str) -> str:
+    """A stack's name from its attribute alone, the whole path where that is no name (a number)."""
+    name = path.rpartition(".")[2]
+    name = re.sub(r"^transformer_blocks?$", "blocks", name)
+    name = re.sub(r"(?:_transformer)?_blocks?$", "", name)
+    return _name(name if name[:1].isalpha() else path)
+
+
+def _name(path: str) -> str:
+    """A path as block syntax can write it: no dots, and no number at the end that would read as a block's."""
+    name = re.sub(r"_blocks?$", "", re.sub(r"\W", "_", path))
+    return re.sub(r"_(\d+)$", r"\1", name)
