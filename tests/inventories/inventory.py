@@ -1,0 +1,143 @@
+"""What a trainer's network module makes of a model, counted per stack and component. Runs in the trainer's venv."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import nn
+
+from lr_grid.anatomy import Layout, read_layout
+from lr_grid.sites import Site, read_sites
+
+Models = tuple[nn.Module, Any]
+"""(U-Net or DiT, text encoder or the trainer's list of them)"""
+
+OUTSIDE = ""
+"""Stands for the name of a stack where a module is in none."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One released size of a model under one of the trainer's network modules."""
+
+    size: str
+    module: str
+    build: Callable[[], Models]
+    args: Mapping[str, str] = field(default_factory=dict)
+    encoders: tuple[str, ...] = ()
+    """What the text encoders are called, in the order of the trainer's list."""
+
+
+MakeNetwork = Callable[[Case, nn.Module, Any, Mapping[str, str]], nn.Module]
+
+
+def prepare() -> None:
+    """Quiet logs, and a stand-in where torchvision is not installed."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    logging.disable(logging.WARNING)
+    if importlib.util.find_spec("torchvision") is None:
+        sys.path.append(str(Path(__file__).parent.parent / "trainers" / "torchvision_stand_in"))
+
+
+def main(cases: Sequence[Case], make_network: MakeNetwork) -> None:
+    """Build every case and print the results, a JSON list, as the last line."""
+    print(json.dumps([describe(case, make_network) for case in cases]))
+
+
+def describe(case: Case, make_network: MakeNetwork) -> dict[str, Any]:
+    with torch.device("meta"):
+        unet, encoders = case.build()
+        network = make_network(case, unet, encoders, case.args)
+    modules = [*getattr(network, "text_encoder_loras", []), *network.unet_loras]
+    sites = read_sites(modules, unet, encoders)
+    given = encoders if isinstance(encoders, list) else [encoders]
+    return {
+        "size": case.size,
+        "module": case.module,
+        "args": dict(case.args),
+        "notices": list(sites.notices),
+        "model": part("unet", unet, sites.layout, sites.all),
+        "encoders": {
+            case.encoders[index]: part(name, given[index], read_layout(given[index]), sites.all)
+            for name, index in sorted(sites.encoder_of.items())
+        },
+    }
+
+
+def part(name: str, model: nn.Module, layout: Layout, sites: Sequence[Site]) -> dict[str, Any]:
+    """One model: its family and stacks, the network's modules in it, and all its matrix modules by component."""
+    trained = {site.path: site for site in sites if site.part == name}
+    anatomy: dict[str, dict[str, dict[str, list[int]]]] = {}
+    unmatched = []
+    for path, module in model.named_modules():
+        if not isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            continue
+        component = layout.component_of(path, module)
+        if component is None:
+            unmatched.append(path)
+            continue
+        stack, inner = place(path, layout)
+        counts = anatomy.setdefault(stack, {}).setdefault(component, {}).setdefault(inner, [0, 0])
+        counts[0] += 1
+        counts[1] += path in trained
+    cells = Counter((site.stack or OUTSIDE, site.component) for site in trained.values())
+    return {
+        "class": type(model).__name__,
+        "family": layout.family,
+        "stacks": layout.stacks,
+        "count": len(trained),
+        "cells": [[*cell, count] for cell, count in sorted(cells.items())],
+        "unmatched": unmatched,
+        "anatomy": anatomy,
+    }
+
+
+def place(path: str, layout: Layout) -> tuple[str, str]:
+    """(stack, path inside the block), numbers left out that tell equal things apart.
+
+    Outside the stacks, and where a block has no number or nothing but numbers in it, the whole path.
+    """
+    head = path
+    while head and head not in layout.blocks:
+        head = head.rpartition(".")[0]
+    inner = re.sub(r"^(?:(?:attentions|resnets)\.)?\d+\.(?=[a-z])", "", path[len(head) :].lstrip("."))  # U-Nets
+    shown = inner if head and re.search("[a-z]", inner) else path
+    shown = re.sub(r"(transformer_blocks|layers|_list)\.\d+", r"\1.N", shown)
+    return layout.blocks[head][0] if head else OUTSIDE, shown
+
+
+def built_by(loader: Callable[..., Any], reads_weights: str, *args: Any) -> nn.Module:
+    """The model a trainer's loader builds, taken from it when it turns to the weights file.
+
+    For loaders that hold a model's configuration in their middle.
+    """
+
+    class Built(Exception):
+        pass
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise Built
+
+    with mock.patch.object(sys.modules[loader.__module__], reads_weights, stop):
+        try:
+            loader(*args)
+        except Built as reached:
+            trace = reached.__traceback__
+            while trace is not None:
+                if trace.tb_frame.f_code is loader.__code__:
+                    model: nn.Module = trace.tb_frame.f_locals["model"]
+                    return model
+                trace = trace.tb_next
+    raise AssertionError(f"{loader.__name__} never called {reads_weights}")
