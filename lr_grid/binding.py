@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from lr_grid.anatomy import Layout
 from lr_grid.blocks import Block, BlockValues, Indices, compact, describe
-from lr_grid.errors import Problems, listed
-from lr_grid.settings import GridSettings, ModuleRule, split_section
+from lr_grid.errors import Problems, listed, tell_shared
+from lr_grid.settings import EVERY_ENCODER, GridSettings, ModuleRule, split_section
 from lr_grid.sites import Site, Sites
 from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS, MAIN_PART
@@ -111,17 +111,19 @@ def bind_settings(
     """
     main = PartGrid(MAIN_PART, settings, sites.layout)
     grid = BoundGrid(settings, sites, {MAIN_PART: main}, upstream_rules)
-    _bind_part(main, sites, problems, upstream_indices)
+    tell_shared([_bind_part(main, sites, problems, upstream_indices)], EVERY_ENCODER, problems)
     if upstream_weights is not None:
         if settings.block_lr_weight is not None:
             problems.add("block_lr_weight and down/mid/up_lr_weight both weigh the blocks: keep one of the two")
         main_stack = next(iter(sites.layout.stacks), "unet")
         main.block_weight = {(main_stack, i): weight for i, weight in enumerate(upstream_weights)}
         main.block_weight_from = "down/mid/up_lr_weight"
+    idle = []
     for part, layout in sorted(sites.encoder_layouts.items()):
         if part in settings.encoders:
             grid.parts[part] = PartGrid(part, settings.encoders[part], layout)
-            _bind_part(grid.parts[part], sites, problems)
+            idle.append(_bind_part(grid.parts[part], sites, problems))
+    tell_shared(idle, EVERY_ENCODER, problems)
     _check_encoders(settings, sites, problems)
     paths = tuple(site.path for site in sites.all)
     names = tuple(site.name for site in sites.all)
@@ -132,17 +134,20 @@ def bind_settings(
     return grid
 
 
-def _bind_part(grid: PartGrid, sites: Sites, problems: Problems, upstream_indices: Iterable[str] = ()) -> None:
-    """Resolves what speaks of blocks and components of one part."""
+def _bind_part(
+    grid: PartGrid, sites: Sites, problems: Problems, upstream_indices: Iterable[str] = ()
+) -> dict[str, str]:
+    """Resolves what speaks of blocks and components of one part; returns what matches nothing there, by subject."""
     settings = grid.settings
     for stack, indices in settings.train_block_indices.items():
         _bind_indices(stack, indices, grid, upstream_indices, problems)
     here = [site for site in sites.all if site.part == grid.part]
     occupied: set[Place] = {(site.stack, site.block) for site in here if not grid.left_out(site)}
-    told = Problems() if "block_lr_weight" not in settings.given else problems  # a published list names every block
-    grid.block_weight = _bind_blocks("block_lr_weight", settings.block_lr_weight, grid, occupied, problems, told)
-    grid.block_lr = _bind_blocks("block_lr", settings.block_lr, grid, occupied, problems, problems)
-    _check_components(grid, here, problems)
+    grid.block_weight, no_weight = _bind_blocks("block_lr_weight", settings.block_lr_weight, grid, occupied, problems)
+    grid.block_lr, no_lr = _bind_blocks("block_lr", settings.block_lr, grid, occupied, problems)
+    if "block_lr_weight" not in settings.given:  # a published list names every block
+        no_weight = {}
+    return {**no_weight, **no_lr, **_missing_components(grid, here)}
 
 
 def _check_encoders(settings: GridSettings, sites: Sites, problems: Problems) -> None:
@@ -191,29 +196,33 @@ def _check_shadowed(grid: BoundGrid, problems: Problems) -> None:
 
 
 def _bind_blocks(
-    name: str, values: BlockValues[T] | None, grid: PartGrid, occupied: set[Place], problems: Problems, idle: Problems
-) -> dict[Block, T]:
-    """Resolves one block setting; notes entries that cannot be (problems) and entries that set nothing (idle)."""
+    name: str, values: BlockValues[T] | None, grid: PartGrid, occupied: set[Place], problems: Problems
+) -> tuple[dict[Block, T], dict[str, str]]:
+    """Resolves one block setting, noting entries that cannot be: (values, what is wrong with entries that set nothing,
+    by subject)."""
     if values is None:
-        return {}
+        return {}, {}
     key, layout = grid.settings.key(name), grid.layout
     resolved = values.resolve(layout.stacks, layout.family)
     for problem in resolved.problems:
         hint = ""
-        if key.startswith("te_"):
+        if key.startswith(EVERY_ENCODER):
             hint = f" ({key} speaks of every text encoder: {grid.part}_{name} would speak of {grid.part} alone)"
         problems.add(f"{key}: {problem}{hint}")
     by_stack = {stack: [b for s, b in occupied if s == stack and b is not None] for stack in layout.stacks}
     there = ", ".join(f"{stack} {compact(blocks)}" for stack, blocks in by_stack.items() if blocks)
+    idle = {}
     for entry, blocks in resolved.reach.items():
+        subject = f"{key}: {entry.text!r}"
         if not blocks:
-            idle.add(f"{key}: {entry.text!r} sets nothing: later entries take all its blocks")
+            idle[subject] = f"{subject} sets nothing: later entries take all its blocks"
         elif occupied.isdisjoint(blocks):
-            idle.add(f"{key}: {entry.text!r} matches no module that trains; such stand in {there or 'no block'}")
-    return resolved.values
+            idle[subject] = f"{subject} matches no module that trains; such stand in {there or 'no block'}"
+    return resolved.values, idle
 
 
-def _check_components(grid: PartGrid, here: list[Site], problems: Problems) -> None:
+def _missing_components(grid: PartGrid, here: list[Site]) -> dict[str, str]:
+    """What is wrong with settings of components that the part does not have, by subject."""
     settings, model = grid.settings, grid.layout.family
     there = Counter(site.component for site in here)
     what = ", ".join(f"{c} ({there[c]} modules)" for c in COMPONENTS if there[c]) or (
@@ -222,13 +231,14 @@ def _check_components(grid: PartGrid, here: list[Site], problems: Problems) -> N
     asked = {f"{c}_lr": c for c in COMPONENTS if f"{c}_lr" in settings.given}
     asked |= {f"loraplus_{c}_lr_ratio": c for c in COMPONENTS if c in settings.loraplus}
     through_fused = {f"{c}_lr" for c in ("self_attn", "ffn") if there["fused"] and "fused" not in settings.component_lr}
-    for key, component in asked.items():
-        if not there[component] and key not in through_fused:
-            problems.add(f"{settings.key(key)}: this network has no {component} module in {model}; it has {what}")
-    for component in sorted(settings.train_components or ()):
-        if not there[component]:
-            key = settings.key("train_components")
-            problems.add(f"{key}: this network has no {component} module in {model}; it has {what}")
+    missing = [(name, c) for name, c in asked.items() if not there[c] and name not in through_fused]
+    missing += [("train_components", c) for c in sorted(settings.train_components or ()) if not there[c]]
+    return {
+        f"{settings.key(name)}: {c}": (
+            f"{settings.key(name)}: this network has no {c} module in {model}; it has {what}"
+        )
+        for name, c in missing
+    }
 
 
 def _check_matches(

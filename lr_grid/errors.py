@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class GridError(ValueError):
@@ -38,6 +38,19 @@ class Problems:
         """Raises GridError when at least one problem was noted."""
         if self.found:
             raise GridError(self.found)
+
+
+def tell_shared(found: Sequence[Mapping[str, str]], shared: str, problems: Problems) -> None:
+    """Notes what several places found wrong: all of it, but of a setting that speaks of all of the places (its key
+    begins with ``shared``) only what is wrong in each of them.
+
+    Args:
+        found: for each place, subject (beginning with the key of a setting) -> text.
+    """
+    for place in found:
+        for subject, text in place.items():
+            if not subject.startswith(shared) or all(subject in other for other in found):
+                problems.add(text)
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lr_grid.binding import BoundGrid, PartGrid
-from lr_grid.errors import Problems
-from lr_grid.settings import split_section
+from lr_grid.errors import Problems, tell_shared
+from lr_grid.settings import EVERY_ENCODER, split_section
 from lr_grid.words import COMPONENTS, MAIN_PART
 
 
@@ -32,12 +32,12 @@ def check_reach(grid: BoundGrid, done: Reach, parts: Sequence[str], problems: Pr
         idle = [key for key in sorted(settings.given) if _speaks_of_main(key)]
         if idle:
             problems.add(f"{', '.join(idle)}: the U-Net or DiT is not trained in this run, so this sets nothing")
-    for part in grid.parts.values():
-        if part.part in parts:
-            _check_part(part, done, problems)
-        elif part.part != MAIN_PART:
-            keys = ", ".join(sorted(part.settings.key(name) for name in part.settings.given))
-            problems.add(f"{keys}: {part.part} is not trained in this run, so this sets nothing")
+    if MAIN_PART in parts:
+        tell_shared([_idle(grid.main, done)], EVERY_ENCODER, problems)
+    encoders = [part for part in grid.parts.values() if part.part != MAIN_PART]
+    tell_shared(
+        [_idle(part, done) if part.part in parts else _untrained(part) for part in encoders], EVERY_ENCODER, problems
+    )
     for rule in settings.module_lr:
         if id(rule) not in done.won:
             problems.add(
@@ -49,21 +49,30 @@ def _speaks_of_main(key: str) -> bool:
     return key != "module_lr" and not key.startswith("loraplus_") and not split_section(key)[0]
 
 
-def _check_part(grid: PartGrid, done: Reach, problems: Problems) -> None:
+def _untrained(grid: PartGrid) -> dict[str, str]:
+    """Of a text encoder that does not train: all of its settings, by key."""
+    keys = [grid.settings.key(name) for name in sorted(grid.settings.given)]
+    return {key: f"{key}: {grid.part} is not trained in this run, so this sets nothing" for key in keys}
+
+
+def _idle(grid: PartGrid, done: Reach) -> dict[str, str]:
+    """The settings of a part that set nothing in it, by key."""
     settings = grid.settings
+    idle = {}
     asked = "depth_strategy" in settings.given and settings.depth_strategy != "flat"
     if asked and grid.part not in done.curved:
         key = settings.key("depth_strategy")
-        problems.add(f"{key}={settings.depth_strategy}: no module that trains follows the curve")
+        idle[key] = f"{key}={settings.depth_strategy}: no module that trains follows the curve"
     used = done.used.get(grid.part, set())
     for component, rate in settings.component_lr.items():  # 0 says no more than a train_* list that leaves it out
         if f"{component}_lr" in settings.given and component not in used and rate.value != 0:
             key = settings.key(f"{component}_lr")
-            problems.add(f"{key}: sets nothing: no module that trains takes its LR from it")
+            idle[key] = f"{key}: sets nothing: no module that trains takes its LR from it"
     for component in COMPONENTS:
         key = settings.loraplus_key(component)
         if component in settings.loraplus and key not in done.ratios:
-            problems.add(f"{key}: no module that trains takes it, so this sets nothing")
+            idle[key] = f"{key}: no module that trains takes it, so this sets nothing"
+    return idle
 
 
 def idle_settings(grid: BoundGrid, done: Reach) -> list[str]:

@@ -33,6 +33,8 @@ PUBLISHED_DEFAULTS: dict[str, Any] = {
 }
 _SECTION = re.compile(r"(te[123]?)_(.+)")
 ENCODERS = ("te1", "te2", "te3")
+EVERY_ENCODER = "te_"
+"""What the keys begin with that speak of all text encoders."""
 _TRAIN_INDICES = re.compile(r"train_(?:([a-z]\w*?)_)?block_indices")
 
 

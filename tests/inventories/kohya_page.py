@@ -61,7 +61,10 @@ def page(trainers: Mapping[str, Sequence[Result]]) -> str:
 
 def _models(results: Sequence[Result]) -> str:
     used = [c for c in COMPONENTS if any(_count(result["model"], c) for result in results)]
-    lines = [f"| model | network module | family | stacks | {' | '.join(used)} | sum |", "|-|-|-|-|" + "-:|" * (len(used) + 1)]
+    lines = [
+        f"| model | network module | family | stacks | {' | '.join(used)} | sum |",
+        "|-|-|-|-|" + "-:|" * (len(used) + 1),
+    ]
     seen: set[str] = set()
     for result in results:
         model = result["model"]
@@ -81,7 +84,9 @@ def _encoders(results: Sequence[Result]) -> str:
     rows: dict[str, tuple[Result, dict[str, None]]] = {}
     for result in results:
         for name, part in result["encoders"].items():
-            rows.setdefault(name, (part, {}))[1][_module(result) if name == "T5-XXL" else f"`{result['module']}`"] = None
+            rows.setdefault(name, (part, {}))[1][_module(result) if name == "T5-XXL" else f"`{result['module']}`"] = (
+                None
+            )
     lines = ["| text encoder | family | stacks | self_attn | ffn | sum | trained by |", "|-|-|-|-:|-:|-:|-|"]
     for name, (part, modules) in rows.items():
         counts = f"{_count(part, 'self_attn')} | {_count(part, 'ffn')} | {part['count']}"
