@@ -200,6 +200,18 @@ def test_sdxl_positions_spelt_out(path, position):
     assert read("SDXL").layout.block_of(path) == ("unet", position)
 
 
+@pytest.mark.parametrize("mid_block", ["UNetMidBlock2D", None])
+def test_distilled_sdxl_keeps_sdxls_positions(mid_block):
+    """Some distillations of SDXL leave out the middle block, or its attention: the positions after it stay."""
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        model = UNet2DConditionModel(**{**SIZES["SDXL"].config, "mid_block_type": mid_block})
+    layout = read_layout(model)
+    assert (layout.family, layout.stacks) == ("sdxl", {"unet": 23})
+    assert layout.block_of("up_blocks.0.resnets.0.conv1") == ("unet", 13)
+
+
 class Attention(nn.Module):
     """Names from nowhere in particular; the gate shares its word with the feed-forward's."""
 

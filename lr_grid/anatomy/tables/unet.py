@@ -40,7 +40,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "sdxl",
         ("UNet2DConditionModel",),
-        ("add_embedding", "down_blocks.2", "mid_block.resnets", "up_blocks.2"),
+        ("add_embedding", "down_blocks.2", "up_blocks.2"),
         _UNET_RULES,
         _UNET_OUTSIDE,
         numbering=number_diffusers_sdxl_unet,
