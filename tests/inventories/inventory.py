@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import logging
 import os
@@ -38,28 +39,43 @@ class Case:
     args: Mapping[str, str] = field(default_factory=dict)
     encoders: tuple[str, ...] = ()
     """What the text encoders are called, in the order of the trainer's list."""
+    also: tuple[str, ...] = ()
+    """Further network modules, to see whether they take the same modules of the model."""
 
 
-MakeNetwork = Callable[[Case, nn.Module, Any, Mapping[str, str]], nn.Module]
+MakeNetwork = Callable[[str, nn.Module, Any, Mapping[str, str]], nn.Module]
+"""(network module, U-Net or DiT, text encoders, its arguments) -> the trainer's network"""
 
 
 def prepare() -> None:
-    """Quiet logs, and a stand-in where torchvision is not installed."""
+    """Quiet logs, a stand-in where torchvision is not installed, and no initial values: on meta they only take time."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     logging.disable(logging.WARNING)
     if importlib.util.find_spec("torchvision") is None:
         sys.path.append(str(Path(__file__).parent.parent / "trainers" / "torchvision_stand_in"))
+    for name in ("constant_", "kaiming_uniform_", "normal_", "ones_", "uniform_", "xavier_uniform_", "zeros_"):
+        setattr(nn.init, name, lambda tensor, *_, **__: tensor)
 
 
 def main(cases: Sequence[Case], make_network: MakeNetwork) -> None:
-    """Build every case and print the results, a JSON list, as the last line."""
-    print(json.dumps([describe(case, make_network) for case in cases]))
+    """Build every case and print the results, a JSON list, as the last line. Cases of one size follow one another."""
+    results: list[dict[str, Any]] = []
+    for _, same_size in itertools.groupby(cases, key=lambda case: case.size):
+        models: Models | None = None
+        for case in same_size:
+            if models is None:
+                with torch.device("meta"):
+                    models = case.build()
+            results.append(describe(case, models, make_network))
+    print(json.dumps(results))
 
 
-def describe(case: Case, make_network: MakeNetwork) -> dict[str, Any]:
+def describe(case: Case, models: Models, make_network: MakeNetwork) -> dict[str, Any]:
+    """What the case's network module makes of the models: counts, names, and whatever no rule knows."""
+    unet, encoders = models
     with torch.device("meta"):
-        unet, encoders = case.build()
-        network = make_network(case, unet, encoders, case.args)
+        network = make_network(case.module, unet, encoders, case.args)
+        others = {module: make_network(module, unet, encoders, case.args) for module in case.also}
     modules = [*getattr(network, "text_encoder_loras", []), *network.unet_loras]
     sites = read_sites(modules, unet, encoders)
     given = encoders if isinstance(encoders, list) else [encoders]
@@ -67,6 +83,7 @@ def describe(case: Case, make_network: MakeNetwork) -> dict[str, Any]:
         "size": case.size,
         "module": case.module,
         "args": dict(case.args),
+        "also": {module: targets(other) == targets(network) for module, other in others.items()},
         "notices": list(sites.notices),
         "model": part("unet", unet, sites.layout, sites.all),
         "encoders": {
@@ -74,6 +91,11 @@ def describe(case: Case, make_network: MakeNetwork) -> dict[str, Any]:
             for name, index in sorted(sites.encoder_of.items())
         },
     }
+
+
+def targets(network: nn.Module) -> set[int]:
+    """Which modules of the U-Net or DiT a network is for."""
+    return {id(module.org_module) for module in network.unet_loras}
 
 
 def part(name: str, model: nn.Module, layout: Layout, sites: Sequence[Site]) -> dict[str, Any]:
@@ -114,7 +136,7 @@ def place(path: str, layout: Layout) -> tuple[str, str]:
         head = head.rpartition(".")[0]
     inner = re.sub(r"^(?:(?:attentions|resnets)\.)?\d+\.(?=[a-z])", "", path[len(head) :].lstrip("."))  # U-Nets
     shown = inner if head and re.search("[a-z]", inner) else path
-    shown = re.sub(r"(transformer_blocks|layers|_list)\.\d+", r"\1.N", shown)
+    shown = re.sub(r"\b(transformer_blocks|layers|\w+_list)\.\d+", r"\1.N", shown)
     return layout.blocks[head][0] if head else OUTSIDE, shown
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module, reload
 from typing import Any
 
@@ -15,6 +16,7 @@ from inventory import Case, Models
 from torch import nn
 
 
+@cache
 def clip(cls: str, width: int, layers: int) -> nn.Module:
     """A CLIP text model as the loaders configure it."""
     import transformers
@@ -39,6 +41,7 @@ def clip_g() -> nn.Module:
     return clip("CLIPTextModelWithProjection", 1280, 32)
 
 
+@cache
 def t5xxl() -> nn.Module:
     import torch
 
@@ -124,12 +127,13 @@ def anima() -> Models:
 
 
 ALL_OF_SD3 = ("CLIP-L", "CLIP-G", "T5-XXL")
+SD_TOO = ("networks.lora_fa", "networks.dylora")
 T5_TOO = {"train_t5xxl": "True"}
 
 CASES: tuple[Case, ...] = (
-    Case("SD 1.5", "networks.lora", sd15, encoders=("CLIP-L",)),
+    Case("SD 1.5", "networks.lora", sd15, encoders=("CLIP-L",), also=SD_TOO),
     Case("SD 1.5", "networks.lora", sd15, {"conv_dim": "4"}, ("CLIP-L",)),
-    Case("SDXL", "networks.lora", sdxl, encoders=("CLIP-L", "CLIP-G")),
+    Case("SDXL", "networks.lora", sdxl, encoders=("CLIP-L", "CLIP-G"), also=SD_TOO),
     Case("SDXL", "networks.lora", sdxl, {"conv_dim": "4"}, ("CLIP-L", "CLIP-G")),
     Case("FLUX.1 dev", "networks.lora_flux", flux("dev"), encoders=("CLIP-L", "T5-XXL")),
     Case("FLUX.1 dev", "networks.lora_flux", flux("dev"), T5_TOO, ("CLIP-L", "T5-XXL")),
@@ -146,10 +150,11 @@ CASES: tuple[Case, ...] = (
 )
 
 
-def make_network(case: Case, unet: nn.Module, encoders: Any, args: Mapping[str, str]) -> nn.Module:
+def make_network(module: str, unet: nn.Module, encoders: Any, args: Mapping[str, str]) -> nn.Module:
     # made anew each time: a network with conv_dim leaves its targets in the class for all that follow
-    module = reload(import_module(case.module))
-    network: nn.Module = module.create_network(1.0, 4, 1, None, encoders, unet, neuron_dropout=None, **args)
+    network: nn.Module = reload(import_module(module)).create_network(
+        1.0, 4, 1, None, encoders, unet, neuron_dropout=None, **args
+    )
     return network
 
 
