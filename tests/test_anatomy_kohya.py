@@ -306,6 +306,14 @@ MODELS: dict[str, tuple[str, dict[str, str]]] = {
     "Gemma2Model": ("gemma2", {**below("layers", "layers", LANGUAGE_LAYERS), "embed_tokens": "embed"}),
     "Qwen3Model": ("qwen3", below("layers", "layers", LANGUAGE_LAYERS)),
     "Qwen3ForCausalLM": ("qwen3", {**below("model.layers", "layers", LANGUAGE_LAYERS), "lm_head": "other"}),
+    "Qwen2_5_VLModel": (
+        "qwen2_5_vl",
+        {
+            "visual.blocks.1.attn.proj": "visual self_attn",
+            **below("language_model.layers", "layers", LANGUAGE_LAYERS),
+            "visual.patch_embed.proj": "embed",
+        },
+    ),
     "Qwen2_5_VLForConditionalGeneration": (
         "qwen2_5_vl",
         {

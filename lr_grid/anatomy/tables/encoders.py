@@ -25,6 +25,7 @@ _VL_STACKS = {
     "model.visual.blocks": "visual",
     "visual.blocks": "visual",
     "model.language_model.layers": "layers",
+    "language_model.layers": "layers",
     **_LAYERS,
 }
 _VL_RULES: tuple[Rule, ...] = (inside("self_attn", "attn"), *_RULES)
