@@ -11,7 +11,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # so that `trainers` imports in every import mode of pytest
 
 from trainers.cache import TrainerUnavailable
-from trainers.prepare import prepare
+from trainers.musubi import Musubi
+from trainers.prepare import Installed, prepare
 from trainers.sd_scripts import SdScripts
 
 
@@ -21,10 +22,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def sd_scripts() -> SdScripts:
-    """The real sd-scripts. Where it cannot be had, tests that need it are skipped; LR_GRID_REQUIRE_TRAINERS=1: fail."""
+    return _prepared(SdScripts)
+
+
+@pytest.fixture(scope="session")
+def musubi() -> Musubi:
+    return _prepared(Musubi)
+
+
+def _prepared(kind: type[Installed]) -> Installed:
+    """The real trainer. Where it cannot be had, tests that need it are skipped; LR_GRID_REQUIRE_TRAINERS=1: fail."""
     try:
-        return prepare()
+        return prepare(kind)
     except TrainerUnavailable as reason:
         required = os.environ.get("LR_GRID_REQUIRE_TRAINERS", "0") not in ("", "0")
         outcome = pytest.fail if required else pytest.skip
-        raise outcome.Exception(f"sd-scripts cannot be had: {reason}") from None
+        raise outcome.Exception(f"{kind.trainer.name} cannot be had: {reason}") from None

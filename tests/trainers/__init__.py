@@ -1,1 +1,1 @@
-"""Runs the real training scripts of kohya's sd-scripts on tiny random models, as a user of the plugin would."""
+"""Runs the real training scripts of kohya's sd-scripts and musubi-tuner on tiny random models, as a user would."""

@@ -1,4 +1,4 @@
-"""Gets sd-scripts: a git checkout of one pinned commit, without the large files that no training run reads."""
+"""Gets a trainer: a git checkout of one pinned commit, without the large files that no training run reads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import os
 from pathlib import Path
 
 from .cache import TrainerUnavailable, is_ready, mark_ready, run, start_over
-
-URL = "https://github.com/kohya-ss/sd-scripts"
-COMMIT = "48d368fa557731ad0488c07304dfeba8c07910eb"
-LEFT_OUT = ("bitsandbytes_windows", "configs/qwen3_06b", "images")
+from .trainer import Trainer
 
 CONNECT_TIMEOUT = 60  # a machine without network must not hold up the tests
 CLONE_TIMEOUT = 600
@@ -18,27 +15,28 @@ GIT_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "GCM_INTER
 GIT = ("git", "-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30", "-c", "advice.detachedHead=false")
 
 
-def checkout_folder(cache: Path) -> Path:
-    return cache / f"sd-scripts-{COMMIT[:12]}"
+def checkout_folder(cache: Path, trainer: Trainer) -> Path:
+    return cache / f"{trainer.name}-{trainer.commit[:12]}"
 
 
-def ensure_checkout(cache: Path) -> Path:
-    folder = checkout_folder(cache)
+def ensure_checkout(cache: Path, trainer: Trainer) -> Path:
+    folder = checkout_folder(cache, trainer)
     if not is_ready(folder):
-        start_over(folder, "sd-scripts-*")
-        _git("ls-remote", URL, "HEAD", timeout=CONNECT_TIMEOUT)
-        _git("clone", "--quiet", "--no-checkout", URL, str(folder), timeout=CLONE_TIMEOUT)
-        patterns = ["/*", *(f"!/{path}/" for path in LEFT_OUT)]
+        start_over(folder, f"{trainer.name}-*")
+        _git(trainer, "ls-remote", trainer.url, "HEAD", timeout=CONNECT_TIMEOUT)
+        _git(trainer, "clone", "--quiet", "--no-checkout", trainer.url, str(folder), timeout=CLONE_TIMEOUT)
+        patterns = ["/*", *(f"!/{path}/" for path in trainer.left_out)]
         (folder / ".git" / "info").mkdir(exist_ok=True)
         (folder / ".git" / "info" / "sparse-checkout").write_text("\n".join(patterns) + "\n", encoding="utf-8")
-        _git("-C", str(folder), "config", "core.sparseCheckout", "true", timeout=CONNECT_TIMEOUT)
-        _git("-C", str(folder), "checkout", "--quiet", "--detach", COMMIT, timeout=CLONE_TIMEOUT)
-        mark_ready(folder, commit=COMMIT)
+        _git(trainer, "-C", str(folder), "config", "core.sparseCheckout", "true", timeout=CONNECT_TIMEOUT)
+        checkout = ("checkout", "--quiet", "--detach", trainer.commit)
+        _git(trainer, "-C", str(folder), *checkout, timeout=CLONE_TIMEOUT)
+        mark_ready(folder, commit=trainer.commit)
     return folder
 
 
-def _git(*arguments: str, timeout: float) -> str:
+def _git(trainer: Trainer, *arguments: str, timeout: float) -> str:
     words = [word for word in arguments if not word.startswith("-")]
-    what = f"git {words[0] if arguments[0] != '-C' else words[1]} of {URL}"
+    what = f"git {words[0] if arguments[0] != '-C' else words[1]} of {trainer.url}"
     environment = os.environ | GIT_ENVIRONMENT
     return run([*GIT, *arguments], timeout=timeout, what=what, error=TrainerUnavailable, env=environment)

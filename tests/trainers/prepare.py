@@ -1,47 +1,52 @@
-"""Builds, once, everything a training run needs, and keeps the cache locked while tests use it."""
+"""Builds, once, everything a trainer's runs need, and keeps it locked while tests use it."""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import TypeVar
 
 from . import cache, checkout, environment, wheel
-from .sd_scripts import SdScripts
+from .installed import InstalledTrainer
+from .trainer import Trainer
 
-HERE = Path(__file__).parent
-PROJECT = HERE.parent.parent
-MAKERS = [HERE / name for name in ("make_tiny.py", "tiny_models.py", "tiny_data.py", "shrink.py")]
+PROJECT = Path(__file__).parent.parent.parent
+
+Installed = TypeVar("Installed", bound=InstalledTrainer)
 
 _held: list[cache.CacheLock] = []  # released when this process ends
 
 
 @functools.cache
-def prepare() -> SdScripts:
-    """Build what is missing or out of date (about 90 seconds from nothing, none when all is there) and keep it in use.
+def prepare(kind: type[Installed]) -> Installed:
+    """Build what is missing or out of date (some minutes from nothing, none when all is there) and keep it in use.
 
-    Raises ``TrainerUnavailable`` where the trainer cannot be had. The cache stays locked against changes by other test
-    runs until this process ends.
+    Raises ``TrainerUnavailable`` where the trainer cannot be had. It stays locked against changes by other test runs
+    until this process ends. Each trainer has a lock of its own: a process that uses one may still build another.
     """
-    folder = cache.cache_folder()
-    lock = cache.CacheLock(folder / "lock")
+    folder, trainer = cache.cache_folder(), kind.trainer
+    lock = cache.CacheLock(folder / f"{trainer.name}.lock")
     for _ in range(5):  # sources edited while the wheel was being built, or by another run before our turn: once more
         lock.acquire(shared=True)
-        built = _ready(folder)
+        built = _ready(folder, kind)
         if built is not None:
             _held.append(lock)
             return built
         lock.acquire(shared=False)
-        _build(folder)
+        _build(folder, trainer)
     raise wheel.ProjectBuildError("the project's files keep changing: the wheel never matched them")
 
 
-def _tiny_folder(folder: Path) -> Path:
-    key = cache.fingerprint([*MAKERS, environment.REQUIREMENTS], checkout.COMMIT)
-    return folder / f"tiny-sd-scripts-{key}"
+def _tiny_folder(folder: Path, trainer: Trainer) -> Path:
+    key = cache.fingerprint([*trainer.makers, trainer.requirements], trainer.commit)
+    return folder / f"tiny-{trainer.name}-{key}"
 
 
-def _ready(folder: Path) -> SdScripts | None:
-    code, venv, tiny = checkout.checkout_folder(folder), environment.venv_folder(folder), _tiny_folder(folder)
+def _ready(folder: Path, kind: type[Installed]) -> Installed | None:
+    trainer = kind.trainer
+    code = checkout.checkout_folder(folder, trainer)
+    venv = environment.venv_folder(folder, trainer)
+    tiny = _tiny_folder(folder, trainer)
     if not (cache.is_ready(code) and environment.python_of(venv).exists() and cache.is_ready(tiny)):
         return None
     if not wheel.wheel_is_current(venv, PROJECT):
@@ -49,17 +54,17 @@ def _ready(folder: Path) -> SdScripts | None:
     record = wheel.installed_record(venv)
     if not cache.is_ready(venv) and not record["changed"]:
         return None
-    return SdScripts(code, environment.python_of(venv), tiny, record["changed"], record["added"])
+    return kind(code, environment.python_of(venv), tiny, record["changed"], record["added"])
 
 
-def _build(folder: Path) -> None:
-    code = checkout.ensure_checkout(folder)
-    venv = environment.ensure_venv(folder)
-    tiny = _tiny_folder(folder)
+def _build(folder: Path, trainer: Trainer) -> None:
+    code = checkout.ensure_checkout(folder, trainer)
+    venv = environment.ensure_venv(folder, trainer)
+    tiny = _tiny_folder(folder, trainer)
     if not cache.is_ready(tiny):
-        cache.start_over(tiny, "tiny-sd-scripts-*")
+        cache.start_over(tiny, f"tiny-{trainer.name}-*")
         tiny.mkdir()
-        command = [environment.python_of(venv), MAKERS[0], code, tiny]
+        command = [environment.python_of(venv), trainer.makers[0], code, tiny]
         variables = environment.clean_environment(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", PYTHONWARNINGS="ignore")
         cache.run(command, timeout=600, what="making the tiny models", error=RuntimeError, env=variables, cwd=code)
         cache.mark_ready(tiny)

@@ -1,6 +1,7 @@
-"""Runs one of sd-scripts' training scripts in this process, as ``python SCRIPT ARGUMENTS`` would, on a shrunk model.
+"""Runs a trainer's script in this process, as ``python SCRIPT ARGUMENTS`` would, on a shrunk model.
 
-python run_script.py SD_SCRIPTS_FOLDER FAMILY SCRIPT ARGUMENTS...
+python run_script.py SHRINK_MODULE FAMILY SCRIPT ARGUMENTS...
+SHRINK_MODULE is a Python file whose FAMILIES are functions that shrink the trainer's models of a family in memory.
 With the variable PROBE_FILE set, the probe is loaded too and writes its report there at the end.
 """
 
@@ -17,9 +18,9 @@ HERE = Path(__file__).parent
 PROBE_FILE = "LR_GRID_TRAINER_PROBE_FILE"
 
 
-def load_neighbour(name: str) -> ModuleType:
-    """Import a module of this folder without putting the folder on ``sys.path``, which stays what a user has."""
-    spec = importlib.util.spec_from_file_location(f"lr_grid_trainer_harness_{name}", HERE / f"{name}.py")
+def load_module(file: Path) -> ModuleType:
+    """Import a module of the harness without putting its folder on ``sys.path``, which stays what a user has."""
+    spec = importlib.util.spec_from_file_location(f"lr_grid_trainer_harness_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -28,15 +29,15 @@ def load_neighbour(name: str) -> ModuleType:
     return module
 
 
-def main(sd_scripts: str, family: str, script: str, *arguments: str) -> None:
-    sys.path[0] = sd_scripts
+def main(shrink: str, family: str, script: str, *arguments: str) -> None:
+    sys.path[0] = str(Path(script).parent)
     if importlib.util.find_spec("torchvision") is None:
         sys.path.append(str(HERE / "torchvision_stand_in"))
-    load_neighbour("shrink").FAMILIES[family]()
+    load_module(Path(shrink)).FAMILIES[family]()
     if PROBE_FILE in os.environ:
-        load_neighbour("probe").install(Path(os.environ[PROBE_FILE]))
+        load_module(HERE / "probe.py").install(Path(os.environ[PROBE_FILE]))
     sys.argv = [script, *arguments]
-    runpy.run_path(str(Path(sd_scripts, script)), run_name="__main__")
+    runpy.run_path(script, run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .environment import clean_environment
+from .installed import InstalledTrainer, command_line, new_output
 from .models import MODELS
 from .result import RunResult
-from .run_script import PROBE_FILE
+from .trainer import Trainer
 
 HERE = Path(__file__).parent
 
-BASE_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",  # with two, a step of a tiny model takes twenty times as long
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "PYTHONUNBUFFERED": "1",  # keeps standard output and error in the order they were written
-    "PYTHONWARNINGS": "ignore",
-    "COLUMNS": "200",  # the trainer's log breaks lines at this width, in the middle of messages
-}
+SD_SCRIPTS = Trainer(
+    name="sd-scripts",
+    url="https://github.com/kohya-ss/sd-scripts",
+    commit="48d368fa557731ad0488c07304dfeba8c07910eb",
+    left_out=("bitsandbytes_windows", "configs/qwen3_06b", "images"),
+    requirements=HERE / "requirements-sd-scripts.txt",
+    makers=(HERE / "make_tiny.py", *sorted(HERE.glob("tiny_*.py")), HERE / "shrink.py"),
+)
 
 DATASET = """[general]
 caption_extension = ".txt"
@@ -37,17 +35,10 @@ batch_size = 2
 """
 
 
-class TrainerTimeout(AssertionError):
-    """A training script did not end in time."""
-
-
 @dataclass(frozen=True)
-class SdScripts:
-    folder: Path  # the checkout
-    python: Path  # of the trainer's venv, with the lr-grid wheel in it
-    tiny: Path  # models, dataset, tokenizers
-    version_changes: Mapping[str, Sequence[str | None]]  # package -> versions before and after installing lr-grid
-    added_packages: Mapping[str, str]  # package -> version, for packages that installing lr-grid brought along
+class SdScripts(InstalledTrainer):
+    trainer = SD_SCRIPTS
+    shrink = HERE / "shrink.py"
 
     @property
     def image_dir(self) -> Path:
@@ -81,10 +72,7 @@ class SdScripts:
         line holds only what belongs to this machine (model files, dataset, output, steps) and, where the call names
         them, ``network_module`` and ``network_args``. Everything else is the TOML's.
         """
-        output = workdir / name
-        if output.exists():
-            raise ValueError(f"{output} exists: give each run of a workdir its own name")
-        output.mkdir(parents=True)
+        output = new_output(workdir, name)
         options: dict[str, Any] = {key: self.tiny / path for key, path in MODELS[model].files.items()}
         options |= {
             "tokenizer_cache_dir": self.tiny / "tokenizers",
@@ -108,44 +96,20 @@ class SdScripts:
             if network_module is not None:
                 options |= {"network_dim": network_dim, "network_alpha": network_alpha}
         options["network_module"] = network_module
-        arguments = [f"--{key}={value}" for key, value in options.items() if value is not None]
+        arguments = command_line(options)
         arguments += MODELS[model].options if config_file is None else ()
         arguments += ["--network_args", *network_args] if network_args else ()
         arguments += extra
 
-        variables = BASE_ENVIRONMENT | ({PROBE_FILE: str(output / "probe.json")} if probe else {}) | dict(env or {})
-        command: list[str | Path] = [
-            self.python,
-            HERE / "run_script.py",
-            self.folder,
-            MODELS[model].family,
-            script,
-            *arguments,
-        ]
-        began = time.monotonic()
-        returncode, text = self._execute(command, variables, timeout)
-        seconds = time.monotonic() - began
-        (output / "output.txt").write_text(text, encoding="utf-8")
-        return RunResult(returncode, text, seconds, output, name, (script, *arguments))
-
-    def _execute(self, command: Sequence[str | Path], variables: dict[str, str], timeout: float) -> tuple[int, str]:
-        try:
-            done = subprocess.run(
-                [str(part) for part in command],
-                cwd=self.folder,
-                env=clean_environment(**variables),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as late:
-            text = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
-            raise TrainerTimeout(f"no end after {timeout:.0f} s:\n{text[-4000:]}") from None
-        return done.returncode, done.stdout
+        return self.run_script(
+            self.folder / script,
+            arguments,
+            family=MODELS[model].family,
+            output=output,
+            probe=probe,
+            timeout=timeout,
+            env=env,
+        )
 
     def _write_dataset(self, file: Path) -> Path:
         file.write_text(DATASET.format(images=self.image_dir), encoding="utf-8")
