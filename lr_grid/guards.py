@@ -26,11 +26,17 @@ def _optimizer(args: argparse.Namespace) -> str:
     return (getattr(args, "optimizer_type", None) or "AdamW").lower()
 
 
-def _flattens(args: argparse.Namespace) -> bool:
-    """Whether the trainer's scheduler class gives all groups one LR: these two do, unless max_lr is a list."""
-    name = (getattr(args, "lr_scheduler_type", None) or "").lower()
+def _flattening(args: argparse.Namespace) -> str:
+    """The option by which the trainer's scheduler gives all groups one LR; empty where it scales each group's own.
+
+    torch's two do so unless max_lr is a list; musubi-tuner's rex (modules/lr_schedulers.py) does in its warmup.
+    """
+    name = getattr(args, "lr_scheduler_type", None) or ""
     given = dict(a.partition("=")[::2] for a in getattr(args, "lr_scheduler_args", None) or [])
-    return name.endswith(("onecyclelr", "cycliclr")) and not given.get("max_lr", "").strip().startswith(("[", "("))
+    if name.lower().endswith(("onecyclelr", "cycliclr")):
+        return "" if given.get("max_lr", "").strip().startswith(("[", "(")) else f"--lr_scheduler_type {name}"
+    rex = not name and (getattr(args, "lr_scheduler", None) or "").lower() == "rex"
+    return "--lr_scheduler rex with --lr_warmup_steps" if rex and getattr(args, "lr_warmup_steps", 0) else ""
 
 
 def _relative_step(args: argparse.Namespace, name: str) -> bool:
@@ -82,10 +88,11 @@ def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:
                 f"--optimizer_type {shown} knows one LR for all groups, this grid has {len(distinct)}: it would stop at"
                 f" the first step, or silently use the first. {_SWITCH}"
             )
-        if _flattens(args):
+        flattening = _flattening(args)
+        if flattening:
             problems.add(
-                f"--lr_scheduler_type {args.lr_scheduler_type} gives all groups one LR and flattens the grid's"
-                f" {len(distinct)}. Use constant, cosine, linear, polynomial or another that scales each group's own"
+                f"{flattening} gives all groups one LR and flattens the grid's {len(distinct)}."
+                " Use constant, cosine, linear, polynomial or another that scales each group's own"
             )
     _note_negative(args, distinct, problems)
     problems.raise_if_any()

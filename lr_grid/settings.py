@@ -75,13 +75,15 @@ class GridSettings:
     """te1, te2, te3 -> the settings of that text encoder, where te_ keys give it any."""
     spelling: dict[str, str] = field(default_factory=dict)
     """In the settings of a text encoder: a key without its ``te_`` -> as it was given."""
+    prefix: str = ""
+    """In the settings of a text encoder: what its own keys begin with (``te1_``)."""
     notices: list[str] = field(default_factory=list)
     arguments: tuple[tuple[str, str], ...] = ()
     """What was given, file and arguments together, as text: for the record."""
 
     def key(self, name: str) -> str:
         """A key as the user spells it: ``te_ffn_lr`` for ffn_lr of a text encoder."""
-        return self.spelling.get(name, name)
+        return self.spelling.get(name, self.prefix + name)
 
     def loraplus_key(self, name: str | None) -> str:
         """The key of a LoRA+ ratio: of a component, of ``unet`` or ``text_encoder``, or the overall one (None)."""
@@ -332,6 +334,7 @@ def _encoder_settings(parsed: Mapping[str, Any]) -> dict[str, GridSettings]:
             result[encoder] = _build(own)
             result[encoder].given = frozenset(own)
             result[encoder].spelling = spelling
+            result[encoder].prefix = f"{encoder}_"
     return result
 
 

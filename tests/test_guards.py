@@ -90,3 +90,10 @@ def test_the_grid_asks_before_anything_is_attached():
 def test_without_grid_arguments_the_optimizer_is_the_users_own_affair():
     model = Flux()
     start(make_network(model, loraplus_lr_ratio="4"), model, optimizer_type="Prodigy", learning_rate=1.0)
+
+
+def test_musubis_rex_flattens_in_its_warmup_only():
+    check_optimizer(trainer_args(lr_scheduler="rex", lr_warmup_steps=0), TWO)
+    check_optimizer(trainer_args(lr_scheduler="cosine", lr_warmup_steps=10), TWO)
+    with pytest.raises(GridError, match="--lr_scheduler rex with --lr_warmup_steps gives all groups one LR"):
+        check_optimizer(trainer_args(lr_scheduler="rex", lr_warmup_steps=10), TWO)

@@ -68,7 +68,14 @@ def test_te_keys_make_the_settings_of_text_encoders_one_encoders_own_win():
     }
     assert settings.encoders["te2"].depth_strategy == "linear"
     assert settings.encoders["te2"].key("ffn_lr") == "te2_ffn_lr"
+    assert settings.encoders["te2"].key("mod_lr") == "te2_mod_lr"  # not given
     assert settings.encoders["te2"].key("depth_strategy") == "te_depth_strategy"
+
+
+def test_the_depth_curve_of_the_model_is_no_matter_of_its_encoders():
+    assert (
+        read(depth_strategy="linear", min_depth_factor="0.5", te_ffn_lr="2x").encoders["te1"].depth_strategy == "flat"
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
-from oracle import flux_place, inverted_u, is_up, linear, sd15_place, sdxl_place
+from oracle import anima_place, flux_place, inverted_u, is_up, linear, lumina_place, sd3_place, sd15_place, sdxl_place
 
 pytestmark = pytest.mark.trainer
 
@@ -43,6 +44,70 @@ def flux_lr(name: str) -> float:
     lr *= linear(block, {"double": 19, "single": 38}[stack], 0.3) * FLUX_WEIGHTS.get((stack, block), 1.0)
     return lr * 16 if is_up(name) else lr
 
+
+def sd3_lr(name: str) -> float:
+    if name.startswith("lora_te"):
+        encoder, layer = re.match(r"lora_te(\d)_.*?(?:layers|block)_(\d)", name).groups()
+        lr = {"1": 1e-4, "2": 2e-4, "3": 3e-4}[encoder]
+        if not re.search("mlp|DenseReluDense", name):
+            lr *= 2
+        return lr * linear(int(layer), 2, 0.5)
+    block, component = sd3_place(name)
+    return {"self_attn": 2 * BASE, "ffn": 3e-4}.get(component, 4e-4) * linear(block, 2, 0.3)
+
+
+LUMINA_STACKS = {"context_refiner": 2, "noise_refiner": 2, "layers": 2}
+
+
+def lumina_lr(name: str) -> float:
+    if name.startswith("lora_te"):
+        return TE * (0.5 if "mlp" in name else 1)
+    stack, block, component = lumina_place(name)
+    lr = {"self_attn": 2 * BASE, "ffn": 0.5 * BASE}.get(component, BASE)
+    if stack:
+        lr *= linear(block, LUMINA_STACKS[stack], 0.2) * (0.1 if stack == "noise_refiner" else 1)
+    return lr * 4 if is_up(name) else lr
+
+
+def hunyuan_image_lr(name: str) -> float:
+    stack, block, component = flux_place(name)
+    lr = {"self_attn": 2 * BASE, "cross_attn": 0.5 * BASE, "fused": 1.5 * BASE}.get(component, BASE)
+    return lr * linear(block, {"double": 2, "single": 3}[stack], 0.3)
+
+
+def anima_lr(name: str) -> float:
+    if name.startswith("lora_te"):
+        return TE
+    stack, block, component = anima_place(name)
+    if (block, component) == (1, "ffn") and stack == "blocks":
+        return 7e-5
+    return {"self_attn": 2 * BASE, "cross_attn": 0.5 * BASE}.get(component, BASE) * (3 if stack == "llm_adapter" else 1)
+
+
+def of_sd15(ratio: float = 1):
+    """A grid on the other modules of SD1.x."""
+
+    def formula(name: str) -> float:
+        if name.startswith("lora_te"):
+            return TE * (ratio if is_up(name) else 1)
+        block, component = sd15_place(name)
+        lr = {"self_attn": 2 * BASE}.get(component, BASE)
+        lr = lr if component == "other" else lr * linear(block, 25, 0.3)
+        return lr * (ratio if is_up(name) else 1)
+
+    return formula
+
+
+def oft_flux_lr(name: str) -> float:
+    stack, block, component = flux_place(name)
+    return (
+        BASE
+        * ({"self_attn": 2, "cross_attn": 3, "fused": 0.5}[component])
+        * (0.1 if (stack, block) == ("single", 1) else 1)
+    )
+
+
+OF_SD15 = ["self_attn_lr=2x", "depth_strategy=linear"]
 
 GRIDS = {
     "sd15": (
@@ -84,7 +149,94 @@ GRIDS = {
         flux_lr,
         632,
     ),
+    "sd3": (
+        "sd3_train_network.py",
+        "networks.lora_sd3_grid",
+        [
+            "depth_strategy=linear",
+            "self_attn_lr=2x",
+            "ffn_lr=3e-4",
+            "default_lr=4e-4",
+            "te_self_attn_lr=2x",
+            "te_depth_strategy=linear",
+            "te_min_depth_factor=0.5",
+            "train_t5xxl=True",
+        ],
+        ["--text_encoder_lr", "1e-4", "2e-4", "3e-4"],
+        sd3_lr,
+        114,
+    ),
+    "lumina": (
+        "lumina_train_network.py",
+        "networks.lora_lumina_grid",
+        [
+            *("depth_strategy=linear", "min_depth_factor=0.2", "self_attn_lr=2x", "ffn_lr=0.5x"),
+            *("block_lr_weight=noise_refiner:0.1", "loraplus_unet_lr_ratio=4", "te_ffn_lr=0.5x"),
+        ],
+        [f"--text_encoder_lr={TE}"],
+        lumina_lr,
+        126,
+    ),
+    "hunyuan_image": (
+        "hunyuan_image_train_network.py",
+        "networks.lora_hunyuan_image_grid",
+        ["depth_strategy=linear", "self_attn_lr=2x", "cross_attn_lr=0.5x", "fused_lr=1.5x"],
+        [],
+        hunyuan_image_lr,
+        58,
+    ),
+    "anima": (
+        "anima_train_network.py",
+        "networks.lora_anima_grid",
+        [
+            *("self_attn_lr=2x", "cross_attn_lr=0.5x", "train_llm_adapter=true", "block_lr_weight=llm_adapter:3"),
+            r"network_reg_lrs=blocks\.1\.mlp\..*=7e-5",
+        ],
+        [f"--text_encoder_lr={TE}"],
+        anima_lr,
+        128,
+    ),
+    "dylora": (
+        "train_network.py",
+        "networks.dylora_grid",
+        [*OF_SD15, "loraplus_lr_ratio=8"],
+        [f"--text_encoder_lr={TE}"],
+        of_sd15(8),
+        1632,
+    ),
+    "lora_fa": (
+        "train_network.py",
+        "networks.lora_fa_grid",
+        OF_SD15,
+        [f"--text_encoder_lr={TE}"],
+        of_sd15(),
+        204,
+    ),
+    "oft": (
+        "train_network.py",
+        "networks.oft_grid",
+        [*OF_SD15, "enable_all_linear=True"],
+        ["--network_alpha=1e-3"],
+        of_sd15(),
+        192,
+    ),
+    "oft_flux": (
+        "flux_train_network.py",
+        "networks.oft_flux_grid",
+        [
+            "enable_all_linear=True",
+            "self_attn_lr=2x",
+            "cross_attn_lr=3x",
+            "fused_lr=0.5x",
+            "block_lr_weight=single_1:0.1",
+        ],
+        ["--network_alpha=1e-3"],
+        oft_flux_lr,
+        16,
+    ),
 }
+# Runs that do not have their own name's model.
+MODEL_OF = {"dylora": "sd15", "lora_fa": "sd15", "oft": "sd15", "oft_flux": "flux"}
 
 
 @pytest.fixture(scope="module", params=GRIDS)
@@ -93,7 +245,7 @@ def grid_run(request, sd_scripts, tmp_path_factory):
     script, module, network_args, extra, formula, tensors = GRIDS[request.param]
     result = sd_scripts.run(
         script,
-        request.param,
+        MODEL_OF.get(request.param, request.param),
         workdir=tmp_path_factory.mktemp(request.param),
         network_module=module,
         network_args=network_args,
@@ -113,7 +265,9 @@ def test_every_parameter_has_the_formulas_lr_at_the_first_step(grid_run):
         for group, at in zip(probe["groups"], probe["steps"][0]["groups"], strict=True)
         for name in group["names"]
     }
-    assert len(initial) == probe["network"]["tensors"] == tensors
+    assert len(initial) == tensors
+    one_side = all("lora_up" in name for name in initial)  # LoRA-FA
+    assert probe["network"]["tensors"] == (2 if one_side else 1) * tensors
     wrong = {name: (lr, formula(name)) for name, lr in initial.items() if lr != pytest.approx(formula(name), rel=1e-6)}
     assert wrong == {}
 
@@ -146,9 +300,12 @@ def test_the_clip_measures_the_optimizers_parameters_and_nothing_else(grid_run):
 def test_the_plan_beside_the_lora_says_the_same(grid_run):
     result, formula, _ = grid_run
     plan = json.loads((result.folder / f"{result.name}.lr_grid.json").read_text())
-    for module in plan["modules"]:
-        for side in ("down", "up"):
-            assert module[f"lr_{side}"] == pytest.approx(formula(f"{module['name']}.lora_{side}.weight"), rel=1e-6)
+    names = [name for group in result.probe()["groups"] for name in group["names"]]
+    modules = {module["name"]: module for module in plan["modules"]}
+    assert modules.keys() == {name.partition(".")[0] for name in names}
+    for name in names:
+        module = modules[name.partition(".")[0]]
+        assert module["lr_up" if is_up(name) else "lr_down"] == pytest.approx(formula(name), rel=1e-6)
         assert module["rank"] == 4
         assert module["why"]
 
@@ -156,11 +313,12 @@ def test_the_plan_beside_the_lora_says_the_same(grid_run):
 def test_the_lora_is_a_standard_kohya_file_that_says_how_it_was_made(grid_run):
     result = grid_run[0]
     metadata = result.metadata()
-    assert metadata["ss_network_module"].startswith("networks.lora")
-    assert metadata["ss_network_module"].endswith("_grid")
-    assert json.loads(metadata["ss_network_args"])["depth_strategy"] in ("linear", "inverted_u")
-    suffixes = {key.split(".", 1)[1] for key in result.lora()}
-    assert suffixes == {"lora_down.weight", "lora_up.weight", "alpha"}
+    module = metadata["ss_network_module"]
+    assert module.startswith("networks.")
+    assert module.endswith("_grid")
+    assert {"self_attn_lr", "component_lr"} & json.loads(metadata["ss_network_args"]).keys()
+    suffixes = {re.sub(r"\.\d+$", "", key.split(".", 1)[1]) for key in result.lora()}
+    assert suffixes == {"alpha"} | ({"oft_blocks"} if "oft" in module else {"lora_down.weight", "lora_up.weight"})
 
 
 def test_the_grid_is_printed_before_the_first_step(grid_run):

@@ -9,7 +9,18 @@ RUNS = [
     ("train_network.py", "sd15", "networks.lora"),
     ("sdxl_train_network.py", "sdxl", "networks.lora"),
     ("flux_train_network.py", "flux", "networks.lora_flux"),
+    ("sd3_train_network.py", "sd3", "networks.lora_sd3"),
+    ("lumina_train_network.py", "lumina", "networks.lora_lumina"),
+    ("hunyuan_image_train_network.py", "hunyuan_image", "networks.lora_hunyuan_image"),
+    ("anima_train_network.py", "anima", "networks.lora_anima"),
 ]
+OTHERS = [
+    ("train_network.py", "sd15", "networks.dylora", ["loraplus_lr_ratio=4"]),
+    ("train_network.py", "sd15", "networks.lora_fa", []),
+    ("train_network.py", "sd15", "networks.oft", ["enable_all_linear=True"]),
+    ("flux_train_network.py", "flux", "networks.oft_flux", []),
+]
+OF_DIFFERENT_TE_LRS = {"sd3": ["--text_encoder_lr", "1e-3", "2e-3", "3e-3"]}
 
 
 def assert_same(one, other):
@@ -18,16 +29,35 @@ def assert_same(one, other):
     assert [key for key in a if not torch.equal(a[key], b[key])] == []
 
 
-@pytest.mark.parametrize("network_args", [[], ["loraplus_lr_ratio=4"]], ids=["plain", "loraplus"])
-@pytest.mark.parametrize(("script", "model", "module"), RUNS, ids=[run[1] for run in RUNS])
-def test_the_saved_lora_is_upstreams(sd_scripts, tmp_path, script, model, module, network_args):
-    common = {"workdir": tmp_path, "network_args": network_args, "steps": 3}
+def upstream_and_grid(sd_scripts, tmp_path, script, model, module, network_args):
+    extra = OF_DIFFERENT_TE_LRS.get(model, [])
+    common = {"workdir": tmp_path, "network_args": network_args, "steps": 3, "extra": extra}
     upstream = sd_scripts.run(script, model, name="upstream", network_module=module, **common).expect_success()
     grid = sd_scripts.run(script, model, name="grid", network_module=f"{module}_grid", **common).expect_success()
     assert_same(upstream, grid)
-    assert any(float(t.abs().max()) > 0 for key, t in upstream.lora().items() if "lora_up" in key)  # it did train
-    assert grid.probe()["network"]["class"].endswith(".GridLoRANetwork")
+    assert grid.probe()["network"]["class"].startswith("lr_grid.grid_network.Grid")
     assert "[lr_grid] model=" in grid.text
+    return upstream, grid
+
+
+PLAIN, LORAPLUS = [], ["loraplus_lr_ratio=4"]
+CASES = [(*run, args) for run in RUNS for args in ([PLAIN, LORAPLUS] if run[1] in ("sd15", "flux") else [LORAPLUS])]
+
+
+@pytest.mark.parametrize(
+    ("script", "model", "module", "network_args"),
+    CASES,
+    ids=[f"{c[1]}-{'loraplus' if c[3] else 'plain'}" for c in CASES],
+)
+def test_the_saved_lora_is_upstreams(sd_scripts, tmp_path, script, model, module, network_args):
+    upstream, _ = upstream_and_grid(sd_scripts, tmp_path, script, model, module, network_args)
+    assert any(float(t.abs().max()) > 0 for key, t in upstream.lora().items() if "lora_up" in key)  # it did train
+
+
+@pytest.mark.parametrize(("script", "model", "module", "network_args"), OTHERS, ids=[run[2] for run in OTHERS])
+def test_what_other_network_modules_save_is_upstreams(sd_scripts, tmp_path, script, model, module, network_args):
+    upstream, grid = upstream_and_grid(sd_scripts, tmp_path, script, model, module, network_args)
+    assert upstream.learning_rates() == grid.learning_rates()
 
 
 def test_one_lr_everywhere_through_the_grids_own_groups_is_upstreams_too(sd_scripts, tmp_path):
