@@ -35,7 +35,16 @@ setup(
     extras_require={
         "plot": ["matplotlib>=3.6"],
         "demo": DEMO,
-        "test": [*DEMO, "pytest>=8", "pytest-xdist>=3", "peft>=0.13", "hypothesis>=6", "packaging>=22", "ruff>=0.6", "mypy>=1.10"],
+        "test": [
+            *DEMO,
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "peft>=0.13",
+            "hypothesis>=6",
+            "packaging>=22",
+            "ruff>=0.6",
+            "mypy>=1.10",
+        ],
     },
     entry_points={"console_scripts": ["lr-grid=lr_grid.cli.main:main"]},
     classifiers=[

@@ -19,10 +19,8 @@ SCRIPTS = {
 
 
 def test_every_config_is_in_the_table():
-    assert {file.stem for file in FOLDER.glob("*.toml")} - {"grid"} == {
-        *SCRIPTS,
-        *(f"{name}_dataset" for name in SCRIPTS),
-    }
+    names = (*SCRIPTS, "wan")
+    assert {file.stem for file in FOLDER.glob("*.toml")} - {"grid"} == {*names, *(f"{name}_dataset" for name in names)}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -41,15 +39,23 @@ def test_a_sample_config_trains_under_its_grid(sd_scripts, tmp_path, name):
         extra=[*extra, "--max_train_epochs=1"], steps=2,
     ).expect_success()  # fmt: skip
 
+    check(result, name)
+
+
+def test_the_wan_config_trains_under_its_grid(musubi, tmp_path):
+    result = musubi.run(
+        "wan_train_network.py", "wan_30", workdir=tmp_path, config_file=FOLDER / "wan.toml", steps=2
+    ).expect_success()
+    check(result, "wan")
+
+
+def check(result, name) -> None:
+    """The optimizer's LRs are the plan's, and the plan was made from the config's arguments."""
     plan = json.loads((result.folder / f"{result.name}.lr_grid.json").read_text())
     wanted = re.findall(r'^\s*"(\w+)=(.*?)"', (FOLDER / f"{name}.toml").read_text(), re.M)
     assert plan["arguments"].items() >= {k: v for k, v in wanted if k != "component_lr"}.items()
     assert json.loads(result.metadata()["ss_network_args"]).items() >= dict(wanted).items()
-    initial = {
-        parameter: at["initial_lr"]
-        for group, at in zip(result.probe()["groups"], result.probe()["steps"][0]["groups"], strict=True)
-        for parameter in group["names"]
-    }
+    initial = result.initial_rates()
     assert len(set(initial.values())) > 4
     for module in plan["modules"]:
         for side in ("down", "up"):

@@ -259,12 +259,7 @@ def grid_run(request, sd_scripts, tmp_path_factory):
 
 def test_every_parameter_has_the_formulas_lr_at_the_first_step(grid_run):
     result, formula, tensors = grid_run
-    probe = result.probe()
-    initial = {
-        name: at["initial_lr"]
-        for group, at in zip(probe["groups"], probe["steps"][0]["groups"], strict=True)
-        for name in group["names"]
-    }
+    probe, initial = result.probe(), result.initial_rates()
     assert len(initial) == tensors
     one_side = all("lora_up" in name for name in initial)  # LoRA-FA
     assert probe["network"]["tensors"] == (2 if one_side else 1) * tensors

@@ -136,12 +136,7 @@ def grid_run(request, musubi, tmp_path_factory):
 
 def test_every_parameter_has_the_formulas_lr(grid_run):
     result, formula, tensors = grid_run
-    probe = result.probe()
-    initial = {
-        name: at["initial_lr"]
-        for group, at in zip(probe["groups"], probe["steps"][0]["groups"], strict=True)
-        for name in group["names"]
-    }
+    probe, initial = result.probe(), result.initial_rates()
     assert len(initial) == probe["network"]["tensors"] == tensors
     assert {name: lr for name, lr in initial.items() if lr != pytest.approx(formula(name), rel=1e-6)} == {}
     for step in (1, 2, 3):

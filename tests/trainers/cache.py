@@ -19,6 +19,7 @@ try:
 except ImportError:
     fcntl = None
 
+PATIENCE = 1800  # seconds: a build from nothing takes some minutes
 READY = ".ready.json"  # written last: a folder without it was left half-built by a run that was killed
 
 
@@ -43,7 +44,15 @@ class CacheLock:
         self.path = path
         self._file: TextIO | None = None
 
-    def acquire(self, *, shared: bool, timeout: float = 1800) -> None:
+    def try_exclusive(self, timeout: float = 3) -> bool:
+        """Take the lock to change the cache, unless others hold it for longer than ``timeout`` seconds."""
+        try:
+            self.acquire(shared=False, timeout=timeout)
+        except TrainerUnavailable:
+            return False
+        return True
+
+    def acquire(self, *, shared: bool, timeout: float = PATIENCE) -> None:
         if fcntl is None:
             raise TrainerUnavailable("the trainer harness needs a POSIX machine (file locks, venv/bin)")
         self.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,15 +27,17 @@ def prepare(kind: type[Installed]) -> Installed:
     """
     folder, trainer = cache.cache_folder(), kind.trainer
     lock = cache.CacheLock(folder / f"{trainer.name}.lock")
-    for _ in range(5):  # sources edited while the wheel was being built, or by another run before our turn: once more
+    deadline = time.monotonic() + cache.PATIENCE
+    while time.monotonic() < deadline:
         lock.acquire(shared=True)
         built = _ready(folder, kind)
         if built is not None:
             _held.append(lock)
             return built
-        lock.acquire(shared=False)
-        _build(folder, trainer)
-    raise wheel.ProjectBuildError("the project's files keep changing: the wheel never matched them")
+        # Another process that waited beside us may have built it, and holds it for as long as it lives: look again.
+        if lock.try_exclusive():
+            _build(folder, trainer)
+    raise wheel.ProjectBuildError(f"{lock.path} is held by another test run, on other sources than these")
 
 
 def _tiny_folder(folder: Path, trainer: Trainer) -> Path:

@@ -63,9 +63,16 @@ class RunResult:
 
     def learning_rates(self, step: int = 0) -> dict[str, float]:
         """The learning rate the optimizer used for each parameter, by name, at one step."""
+        return self._rates("lr", step)
+
+    def initial_rates(self) -> dict[str, float]:
+        """The learning rate each parameter was given to the optimizer with, before any schedule, by name."""
+        return self._rates("initial_lr", 0)
+
+    def _rates(self, key: str, step: int) -> dict[str, float]:
         probe = self.probe()
         groups = zip(probe["groups"], probe["steps"][step]["groups"], strict=True)
-        return {name: at["lr"] for group, at in groups for name in group["names"]}
+        return {name: at[key] for group, at in groups for name in group["names"]}
 
     def _must_exist(self, file: Path) -> None:
         assert file.is_file(), f"the run left no {file.name} (exit code {self.returncode}):\n{self.tail()}"
