@@ -52,8 +52,10 @@ def _collect(function: FunctionType, variable: str, found: set[str], seen: set[t
         return
     seen.add((function, variable))
     if variable == _kwargs_name(function):
+        # What has no default is handed over by the caller, not by the user's arguments.
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        found.update(n for n, p in inspect.signature(function).parameters.items() if p.kind in named and n != "self")
+        parameters = inspect.signature(function).parameters.values()
+        found.update(p.name for p in parameters if p.kind in named and p.default is not p.empty)
     if not variable:
         return
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))

@@ -14,7 +14,7 @@ from torch import nn
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.groups import build_groups
-from lr_grid.guards import check_negative, check_optimizer
+from lr_grid.guards import check_negative, check_optimizer, idle_options
 from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs, make_plan
 from lr_grid.report.announce import announce
 from lr_grid.resume import check_resume
@@ -116,6 +116,7 @@ class GridMixin:
     def prepare_network(self, args: argparse.Namespace) -> None:
         """Called by the trainer before apply_to: the only sight of its arguments."""
         self._grid_state.args = args
+        self._grid_state.notices += idle_options(args)
         parent = getattr(super(), "prepare_network", None)
         if parent is not None:
             parent(args)

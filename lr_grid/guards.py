@@ -121,5 +121,24 @@ def _note_negative(args: argparse.Namespace, distinct: list[float], problems: Pr
         )
 
 
+# Of anima_train_network.py: it takes them, but only full fine-tuning reads them. -> what does it for a LoRA.
+_FULL_TUNING_LRS = {
+    "self_attn_lr": "self_attn_lr",
+    "cross_attn_lr": "cross_attn_lr",
+    "mlp_lr": "ffn_lr",
+    "mod_lr": "mod_lr",
+    "llm_adapter_lr": "block_lr=llm_adapter:...",
+}
+
+
+def idle_options(args: argparse.Namespace) -> list[str]:
+    """Lines about options of the trainer that look like a grid's, and that it takes and ignores."""
+    return [
+        f"--{option} is for full fine-tuning, the trainer ignores it here: put {key} into --network_args"
+        for option, key in _FULL_TUNING_LRS.items()
+        if getattr(args, option, None) is not None
+    ]
+
+
 def _shown(args: argparse.Namespace) -> str:
     return getattr(args, "optimizer_type", None) or _optimizer(args)

@@ -78,39 +78,14 @@ class GridModule:
         """
 
         def make(passed: dict[str, Any]) -> Any:
-            return self.base.create_network(
+            return self._make(
                 multiplier, network_dim, network_alpha, vae, text_encoder, unet, neuron_dropout=neuron_dropout, **passed
             )
 
         return self._with_grid(make, self._make, kwargs, unet, text_encoder)
 
-    def create_arch_network(
-        self,
-        multiplier: float,
-        network_dim: int | None,
-        network_alpha: float | None,
-        vae: Any,
-        text_encoders: Any,
-        unet: Any,
-        /,
-        neuron_dropout: float | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """create_network as musubi-tuner calls it."""
-
-        def make(passed: dict[str, Any]) -> Any:
-            return self._make(
-                multiplier,
-                network_dim,
-                network_alpha,
-                vae,
-                text_encoders,
-                unet,
-                neuron_dropout=neuron_dropout,
-                **passed,
-            )
-
-        return self._with_grid(make, self._make, kwargs, unet, text_encoders)
+    create_arch_network = create_network
+    """What musubi-tuner calls it."""
 
     def create_arch_network_from_weights(
         self,

@@ -5,7 +5,7 @@ import torch
 from small_models import Flux, make_network, start, trainer_args
 
 from lr_grid.errors import GridError
-from lr_grid.guards import check_negative, check_optimizer
+from lr_grid.guards import check_negative, check_optimizer, idle_options
 
 TWO = [1e-4, 2e-4]
 FIXED = ["relative_step=False", "scale_parameter=False", "warmup_init=False"]
@@ -97,3 +97,11 @@ def test_musubis_rex_flattens_in_its_warmup_only():
     check_optimizer(trainer_args(lr_scheduler="cosine", lr_warmup_steps=10), TWO)
     with pytest.raises(GridError, match="--lr_scheduler rex with --lr_warmup_steps gives all groups one LR"):
         check_optimizer(trainer_args(lr_scheduler="rex", lr_warmup_steps=10), TWO)
+
+
+def test_options_that_only_full_fine_tuning_reads_are_told():
+    assert idle_options(trainer_args()) == []
+    said = idle_options(trainer_args(mlp_lr=1e-5, mod_lr=None, llm_adapter_lr=0))
+    assert len(said) == 2
+    assert "--mlp_lr is for full fine-tuning" in said[0]
+    assert "put ffn_lr into --network_args" in said[0]
