@@ -35,7 +35,7 @@ def test_blocks_down_components_across_stack_by_stack():
         "0       1.00e-04/1.60e-03 x1  1.00e-04/1.60e-03 x2\n"
         "1-2     frozen x1             frozen x2\n"
         "3       5.00e-05/8.00e-04 x1  5.00e-05/8.00e-04 x2\n"
-        "te1 (text encoder)  5.00e-06/5.00e-06 x8\n"
+        "te1 (text encoder)  5.00e-06 x8\n"
         "[lr_grid] note: fused: geometric mean of self_attn 0.0002 and ffn 5e-05"
     )
 

@@ -56,7 +56,7 @@ def sd3_lr(name: str) -> float:
     return {"self_attn": 2 * BASE, "ffn": 3e-4}.get(component, 4e-4) * linear(block, 2, 0.3)
 
 
-LUMINA_STACKS = {"context_refiner": 2, "noise_refiner": 2, "layers": 2}
+LUMINA_STACKS = {"context_refiner": 2, "noise_refiner": 2, "layers": 3}
 
 
 def lumina_lr(name: str) -> float:
@@ -77,7 +77,7 @@ def hunyuan_image_lr(name: str) -> float:
 
 def anima_lr(name: str) -> float:
     if name.startswith("lora_te"):
-        return TE
+        return TE * (2 if "self_attn" in name else 1) * (0.1 if "layers_1" in name else 1)
     stack, block, component = anima_place(name)
     if (block, component) == (1, "ffn") and stack == "blocks":
         return 7e-5
@@ -102,7 +102,7 @@ def oft_flux_lr(name: str) -> float:
     stack, block, component = flux_place(name)
     return (
         BASE
-        * ({"self_attn": 2, "cross_attn": 3, "fused": 0.5}[component])
+        * {"self_attn": 2, "cross_attn": 3, "fused": 0.5, "ffn": 1, "mod": 1}[component]
         * (0.1 if (stack, block) == ("single", 1) else 1)
     )
 
@@ -191,6 +191,7 @@ GRIDS = {
         [
             *("self_attn_lr=2x", "cross_attn_lr=0.5x", "train_llm_adapter=true", "block_lr_weight=llm_adapter:3"),
             r"network_reg_lrs=blocks\.1\.mlp\..*=7e-5",
+            *("te_self_attn_lr=2x", "te_block_lr_weight=1:0.1"),
         ],
         [f"--text_encoder_lr={TE}"],
         anima_lr,
@@ -232,7 +233,7 @@ GRIDS = {
         ],
         ["--network_alpha=1e-3"],
         oft_flux_lr,
-        16,
+        40,
     ),
 }
 # Runs that do not have their own name's model.

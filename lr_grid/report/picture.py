@@ -322,7 +322,7 @@ def _title(plan: Plan) -> str:
 
 
 def _subtitle(plan: Plan) -> str:
-    rows = [row for row in plan.rows if row.site.part == MAIN_PART]
+    rows = [row for row in plan.rows if row.site.part in (MAIN_PART, *plan.encoder_stacks)]
     frozen = sum(row.frozen for row in rows)
     lrs = [lr for row in rows for lr in (row.lr_down, row.lr_up) if lr]
     spread = f" · LRs {format_lr(min(lrs))} to {format_lr(max(lrs))}" if lrs else ""

@@ -22,13 +22,12 @@ def render(plan: Plan, groups: int, params: int) -> str:
     facts = [("model", plan.family), *plan.header, ("base_lr", f"{plan.base_lr:g}"), ("groups", str(groups))]
     facts += [("params", str(params)), ("modules", str(len(plan.rows) - frozen)), ("frozen_modules", str(frozen))]
     lines = [f"{PREFIX} " + " ".join(f"{key}={value}" for key, value in facts)]
-    both = has_loraplus(plan.rows)
-    if both:
+    if has_loraplus(plan.rows):
         lines.append(f"{PREFIX} LoRA+ is on: LRs are down side/up side")
     for table in tables(plan):
-        lines += _render_table(table, both)
+        lines += _render_table(table, any(has_loraplus(cell.trained) for cell in table.cells.values()))
     for part, cell in encoder_cells(plan).items():
-        lines.append(f"{part} (text encoder)  {_cell(cell, both)}")
+        lines.append(f"{part} (text encoder)  {_cell(cell, has_loraplus(cell.trained))}")
     lines += [f"{PREFIX} note: {notice}" for notice in plan.notices]
     return "\n".join(lines)
 
