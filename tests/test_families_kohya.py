@@ -35,6 +35,14 @@ SD_SCRIPTS = {
     ("Anima", ""): 280,
     ("Anima", "train_llm_adapter"): 340,
 }
+OFT = {
+    ("SD 1.5", "networks.oft", ""): 128,
+    ("SD 1.5", "networks.oft", "enable_all_linear"): 192,
+    ("SDXL", "networks.oft", ""): 560,
+    ("SDXL", "networks.oft", "enable_all_linear"): 722,
+    ("FLUX.1 dev", "networks.oft_flux", ""): 76,
+    ("FLUX.1 dev", "networks.oft_flux", "enable_all_linear"): 304,
+}
 MUSUBI = {
     ("FLUX.1 Kontext", ""): 228,
     ("FLUX.2 dev", ""): 160,
@@ -144,7 +152,10 @@ def assert_read_as_decided(results: Results, expected: dict[tuple[str, str], int
 
 
 def test_every_module_of_every_model_in_sd_scripts_has_its_place(of_sd_scripts: Results) -> None:
-    assert_read_as_decided(of_sd_scripts, SD_SCRIPTS)
+    oft = [result for result in of_sd_scripts if ".oft" in result["module"]]
+    assert_read_as_decided([result for result in of_sd_scripts if result not in oft], SD_SCRIPTS)
+    assert {(r["size"], r["module"], ",".join(r["args"])): r["model"]["count"] for r in oft} == OFT
+    assert all(result["notices"] == [] for result in oft)
 
 
 def test_every_module_of_every_model_in_musubi_tuner_has_its_place(of_musubi: Results) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 
 from lr_grid.anatomy import Layout, read_layout
 from lr_grid.sites import Site, read_sites
+from lr_grid.upstream import network_modules
 
 Models = tuple[nn.Module, Any]
 """(U-Net or DiT, text encoder or the trainer's list of them)"""
@@ -76,7 +77,7 @@ def describe(case: Case, models: Models, make_network: MakeNetwork) -> dict[str,
     with torch.device("meta"):
         network = make_network(case.module, unet, encoders, case.args)
         others = {module: make_network(module, unet, encoders, case.args) for module in case.also}
-    modules = [*getattr(network, "text_encoder_loras", []), *network.unet_loras]
+    modules = network_modules(network, case.module)
     sites = read_sites(modules, unet, encoders)
     given = encoders if isinstance(encoders, list) else [encoders]
     return {

@@ -60,7 +60,8 @@ def page(trainers: Mapping[str, Sequence[Result]]) -> str:
     for trainer, found in trainers.items():
         parts += [f"### {trainer}", _models(found)]
     parts += [HIDREAM, "## Text encoders", _encoders(results), NAMES]
-    models = [(result["size"], not result["args"], result["model"]) for result in results]
+    loras = [result for result in results if ".oft" not in result["module"]]  # OFT takes a part of the same modules
+    models = [(result["size"], not result["args"], result["model"]) for result in loras]
     encoders = [(name, True, part) for result in results for name, part in result["encoders"].items()]
     for family in dict.fromkeys(family.name for family in FAMILIES):
         cases = [case for case in [*models, *encoders] if case[2]["family"] == family]

@@ -129,13 +129,20 @@ def anima() -> Models:
 ALL_OF_SD3 = ("CLIP-L", "CLIP-G", "T5-XXL")
 SD_TOO = ("networks.lora_fa", "networks.dylora")
 T5_TOO = {"train_t5xxl": "True"}
+ALL_LINEAR = {"enable_all_linear": "True"}
 
 CASES: tuple[Case, ...] = (
     Case("SD 1.5", "networks.lora", sd15, encoders=("CLIP-L",), also=SD_TOO),
     Case("SD 1.5", "networks.lora", sd15, {"conv_dim": "4"}, ("CLIP-L",)),
+    Case("SD 1.5", "networks.oft", sd15),
+    Case("SD 1.5", "networks.oft", sd15, ALL_LINEAR),
     Case("SDXL", "networks.lora", sdxl, encoders=("CLIP-L", "CLIP-G"), also=SD_TOO),
     Case("SDXL", "networks.lora", sdxl, {"conv_dim": "4"}, ("CLIP-L", "CLIP-G")),
+    Case("SDXL", "networks.oft", sdxl),
+    Case("SDXL", "networks.oft", sdxl, ALL_LINEAR),
     Case("FLUX.1 dev", "networks.lora_flux", flux("dev"), encoders=("CLIP-L", "T5-XXL")),
+    Case("FLUX.1 dev", "networks.oft_flux", flux("dev")),
+    Case("FLUX.1 dev", "networks.oft_flux", flux("dev"), ALL_LINEAR),
     Case("FLUX.1 dev", "networks.lora_flux", flux("dev"), T5_TOO, ("CLIP-L", "T5-XXL")),
     Case("FLUX.1 schnell", "networks.lora_flux", flux("schnell"), encoders=("CLIP-L", "T5-XXL")),
     Case("Chroma", "networks.lora_flux", chroma, encoders=("", "T5-XXL")),
