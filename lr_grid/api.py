@@ -12,9 +12,11 @@ from lr_grid.anatomy import read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.groups import build_groups
-from lr_grid.plan import ModuleFacts, TrainerLrs, make_plan
+from lr_grid.keys import HINTS, is_grid_key
+from lr_grid.plan import ModuleFacts, TrainerLrs
+from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
-from lr_grid.settings import HINTS, GridSettings, is_grid_key, read_settings
+from lr_grid.settings import GridSettings, read_settings
 from lr_grid.sides import side_of
 from lr_grid.sites import Site, Sites, unknown_notice
 from lr_grid.trained import TrainedModule, trained_modules, trained_modules_of_adapter, unwrap

@@ -10,7 +10,8 @@ from typing import TypeVar
 from lr_grid.anatomy import Layout
 from lr_grid.blocks import Block, BlockValues, Indices, compact, describe
 from lr_grid.errors import Problems, listed, tell_shared
-from lr_grid.settings import EVERY_ENCODER, GridSettings, ModuleRule, split_section
+from lr_grid.keys import EVERY_ENCODER, ModuleRule, split_section
+from lr_grid.settings import GridSettings
 from lr_grid.sites import Site, Sites
 from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS, MAIN_PART

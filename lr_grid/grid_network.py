@@ -13,15 +13,17 @@ from torch import nn
 
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
+from lr_grid.facts import facts_of, lrs_of_args, lrs_of_rows, named_parameters, trainer_lrs
 from lr_grid.groups import build_groups
 from lr_grid.guards import check_negative, check_optimizer, idle_options
-from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs, make_plan
+from lr_grid.plan import ModuleFacts, Plan
+from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
 from lr_grid.resume import check_resume
 from lr_grid.settings import GridSettings
-from lr_grid.sides import side_of
 from lr_grid.sites import part_of
-from lr_grid.upstream import drop_modules, module_name, network_modules, own_parameters
+from lr_grid.upstream import drop_modules, module_name, network_modules
+from lr_grid.watched import plan_of_groups
 from lr_grid.weights import trained_names
 from lr_grid.words import MAIN_PART
 
@@ -130,8 +132,8 @@ class GridMixin:
             facts = {module_name(m): facts_of(m) for m in modules}
             if len(facts) < len(modules) and apply_text_encoder:
                 raise GridError([_same_names(state.base)])
-            plan = make_plan(state.grid, facts, _trainer_lrs(state.args), parts)
-            check_optimizer(state.args, _lrs_of(plan.rows))
+            plan = make_plan(state.grid, facts, lrs_of_args(state.args), parts)
+            check_optimizer(state.args, lrs_of_rows(plan.rows))
             keep = trained_names(state.args)
             lost = _without_a_place(keep, facts, parts)
             if lost:
@@ -179,8 +181,10 @@ class GridMixin:
         modules = {module_name(m): m for m in network_modules(self, state.base)}  # type: ignore[arg-type]
         parts = {site.part for site in state.grid.sites.all if site.name in modules or site.name in state.dropped}
         facts = {**state.dropped, **{name: facts_of(module) for name, module in modules.items()}}
-        state.plan = make_plan(state.grid, facts, _lrs(text_encoder_lr, unet_lr, default_lr), sorted(parts))
-        groups, descriptions = build_groups(state.plan, {name: _named(m, name) for name, m in modules.items()})
+        state.plan = make_plan(state.grid, facts, trainer_lrs(text_encoder_lr, unet_lr, default_lr), sorted(parts))
+        groups, descriptions = build_groups(
+            state.plan, {name: named_parameters(m, name) for name, m in modules.items()}
+        )
         notices = [*state.notices, *_advice(len(groups), state.grid.settings), *_one_sided(state.plan, state.base)]
         state.plan = _with_notices(state.plan, notices)
         state.trainable = [parameter for group in groups for parameter in group["params"]]
@@ -204,10 +208,16 @@ class GridMixin:
         # A group's params may be a view that can be read once: it is handed on as a list of the same order.
         for group in groups:
             group["params"] = list(group["params"])
-        state.plan = _plan_of_groups(self, state, groups, _lrs(text_encoder_lr, unet_lr, default_lr))
+        state.plan = plan_of_groups(
+            network_modules(self, state.base),  # type: ignore[arg-type]
+            state.base,
+            state.grid,
+            groups,
+            trainer_lrs(text_encoder_lr, unet_lr, default_lr),
+        )
         state.notices += _one_sided(state.plan, state.base)
         if state.args is not None:
-            check_negative(state.args, _lrs_of(state.plan.rows))
+            check_negative(state.args, lrs_of_rows(state.plan.rows))
             check_resume(state.args, groups)
             given = getattr(state.args, "text_encoder_lr", None)
             if not hasattr(self, _MULTIPLE_TE_LRS) and isinstance(given, (list, tuple)) and len(set(given)) > 1:
@@ -261,22 +271,6 @@ def _advice(groups: int, settings: GridSettings) -> list[str]:
     return [f"{groups} optimizer groups, each one or two lines in every log: depth_levels=8 would make far fewer"]
 
 
-def facts_of(module: nn.Module) -> ModuleFacts:
-    """Rank (OFT: the number of blocks), alpha and sides of a network module."""
-    alpha = getattr(module, "alpha", None)
-    sides = {side_of(name) for name, _ in own_parameters(module)}
-    return ModuleFacts(
-        rank=getattr(module, "lora_dim", None) or getattr(module, "num_blocks", None),
-        alpha=None if alpha is None else float(alpha),
-        has_up="up" in sides,
-        has_down="down" in sides,
-    )
-
-
-def _named(module: nn.Module, name: str) -> list[tuple[str, nn.Parameter]]:
-    return [(f"{name}.{parameter_name}", parameter) for parameter_name, parameter in own_parameters(module)]
-
-
 def _forget_gradient(parameter: nn.Parameter) -> None:
     parameter.grad = None
 
@@ -298,47 +292,3 @@ def _one_sided(plan: Plan, base: str) -> list[str]:
 def _without_a_place(names: set[str], facts: Mapping[str, ModuleFacts], parts: Sequence[str]) -> set[str]:
     """Of the modules that starting weights hold, those of the trained parts that the network has no place for."""
     return {name for name in names - facts.keys() if part_of(name) in parts}
-
-
-def _trainer_lrs(args: argparse.Namespace) -> TrainerLrs:
-    return _lrs(
-        getattr(args, "text_encoder_lr", None), getattr(args, "unet_lr", None), getattr(args, "learning_rate", None)
-    )
-
-
-def _lrs(text_encoder_lr: Any, unet_lr: float | None, default_lr: float | None) -> TrainerLrs:
-    """The trainer's three LRs as it hands them over: each may be missing, text_encoder_lr may be a list."""
-    if unet_lr is None and default_lr is None:
-        raise GridError(["no learning rate: give --learning_rate or --unet_lr"])
-    if text_encoder_lr is None:
-        encoders: tuple[float, ...] = ()
-    elif isinstance(text_encoder_lr, (list, tuple)):
-        encoders = tuple(float(lr) for lr in text_encoder_lr)
-    else:
-        encoders = (float(text_encoder_lr),)
-    default = float(default_lr) if default_lr is not None else float(unet_lr or 0)
-    return TrainerLrs(default, None if unet_lr is None else float(unet_lr), encoders)
-
-
-def _lrs_of(rows: Iterable[Row]) -> list[float]:
-    return [lr for row in rows if not row.frozen for lr in (row.lr_down, row.lr_up)]
-
-
-def _plan_of_groups(network: Any, state: GridState, groups: list[dict[str, Any]], lrs: TrainerLrs) -> Plan:
-    """The plan of groups that somebody else made: each module's LR is read off the group that holds its parameters."""
-    lr_by_id = {id(p): float(group.get("lr", lrs.default)) for group in groups for p in group["params"]}
-    sites = {site.name: site for site in state.grid.sites.all}
-    rows = []
-    for module in network_modules(network, state.base):
-        name = module_name(module)
-        by_side: dict[str, float] = {}
-        for parameter_name, parameter in own_parameters(module):
-            by_side.setdefault(side_of(parameter_name), lr_by_id.get(id(parameter), 0.0))
-        down = by_side.get("down", 0.0)
-        up = by_side.get("up", down)
-        facts = facts_of(module)
-        frozen = down == 0 and up == 0
-        rows.append(Row(sites[name], facts.rank, facts.alpha, down, up, frozen, f"{state.base}'s own group"))
-    layout = state.grid.sites.layout
-    notices = (*state.grid.settings.notices, *state.grid.sites.notices)
-    return Plan(layout.family, dict(layout.stacks), tuple(rows), lrs.base, (("grid", "off"),), notices)

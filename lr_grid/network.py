@@ -18,6 +18,7 @@ from lr_grid.anatomy import read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
+from lr_grid.keys import HINTS, is_grid_key, is_train_indices
 from lr_grid.passed_on import (
     BLOCK_WEIGHTS,
     INJECTED,
@@ -26,7 +27,7 @@ from lr_grid.passed_on import (
     check_flags,
     check_regex_pairs,
 )
-from lr_grid.settings import HINTS, is_grid_key, is_train_indices, read_settings
+from lr_grid.settings import read_settings
 from lr_grid.sides import is_known_plus, side_of
 from lr_grid.sites import read_sites
 from lr_grid.upstream import (

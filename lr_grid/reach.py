@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lr_grid.binding import BoundGrid, PartGrid
 from lr_grid.errors import Problems, tell_shared
-from lr_grid.settings import EVERY_ENCODER, split_section
+from lr_grid.keys import EVERY_ENCODER, split_section
 from lr_grid.words import COMPONENTS, MAIN_PART
 
 

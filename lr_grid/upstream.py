@@ -14,8 +14,8 @@ from typing import Any
 from torch import nn
 
 from lr_grid.errors import GridError
+from lr_grid.keys import ModuleRule
 from lr_grid.passed_on import BLOCK_WEIGHTS
-from lr_grid.settings import ModuleRule
 from lr_grid.values import Rate
 
 _MAIN_LISTS = ("unet_loras", "unet_ofts")

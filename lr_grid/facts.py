@@ -1,0 +1,57 @@
+"""What the plan needs to know of a live network and of the trainer's call: ranks and sides, the trainer's LRs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from lr_grid.errors import GridError
+from lr_grid.plan import ModuleFacts, Row, TrainerLrs
+from lr_grid.sides import side_of
+from lr_grid.upstream import own_parameters
+
+
+def facts_of(module: nn.Module) -> ModuleFacts:
+    """Rank (OFT: the number of blocks), alpha and sides of a network module."""
+    alpha = getattr(module, "alpha", None)
+    sides = {side_of(name) for name, _ in own_parameters(module)}
+    return ModuleFacts(
+        rank=getattr(module, "lora_dim", None) or getattr(module, "num_blocks", None),
+        alpha=None if alpha is None else float(alpha),
+        has_up="up" in sides,
+        has_down="down" in sides,
+    )
+
+
+def named_parameters(module: nn.Module, name: str) -> list[tuple[str, nn.Parameter]]:
+    """(name within the network, parameter) of what a network module trains."""
+    return [(f"{name}.{parameter_name}", parameter) for parameter_name, parameter in own_parameters(module)]
+
+
+def lrs_of_args(args: argparse.Namespace) -> TrainerLrs:
+    """The trainer's LRs from its command line."""
+    return trainer_lrs(
+        getattr(args, "text_encoder_lr", None), getattr(args, "unet_lr", None), getattr(args, "learning_rate", None)
+    )
+
+
+def trainer_lrs(text_encoder_lr: Any, unet_lr: float | None, default_lr: float | None) -> TrainerLrs:
+    """The trainer's three LRs as it hands them over: each may be missing, text_encoder_lr may be a list."""
+    if unet_lr is None and default_lr is None:
+        raise GridError(["no learning rate: give --learning_rate or --unet_lr"])
+    if text_encoder_lr is None:
+        encoders: tuple[float, ...] = ()
+    elif isinstance(text_encoder_lr, (list, tuple)):
+        encoders = tuple(float(lr) for lr in text_encoder_lr)
+    else:
+        encoders = (float(text_encoder_lr),)
+    default = float(default_lr) if default_lr is not None else float(unet_lr or 0)
+    return TrainerLrs(default, None if unet_lr is None else float(unet_lr), encoders)
+
+
+def lrs_of_rows(rows: Iterable[Row]) -> list[float]:
+    """All LRs (absolute) that a plan gives to what trains."""
+    return [lr for row in rows if not row.frozen for lr in (row.lr_down or row.lr_up, row.lr_up)]

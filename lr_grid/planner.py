@@ -1,0 +1,234 @@
+"""Makes the plan: which learning rate every module of a network gets, and why. Nobody else computes an LR.
+
+How the LR of a module of the U-Net or DiT comes about, first match wins:
+
+1. left out by ``train_components`` or ``train_*_block_indices``: frozen;
+2. ``module_lr``: final (no depth, no block weight);
+3. upstream's ``network_reg_lrs``: final likewise;
+4. ``block_lr`` of its block x the block's weight;
+5. LR of its component (else ``default_lr``, else the trainer's) x depth factor x the block's weight.
+
+A text encoder with te_ keys of its own goes the same way, from the trainer's LR for that encoder; one without takes
+``module_lr``, ``network_reg_lrs``, else that LR. LoRA+ then multiplies the up side. An LR of 0 is frozen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from lr_grid.binding import BoundGrid, PartGrid
+from lr_grid.depth import depth_factor
+from lr_grid.errors import GridError, Problems
+from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs
+from lr_grid.reach import Reach, check_reach, idle_settings
+from lr_grid.sites import Site
+from lr_grid.values import Rate
+from lr_grid.words import MAIN_PART
+
+CURVED = frozenset({"self_attn", "cross_attn", "ffn", "norm", "mod", "fused"})
+"""Components that follow the depth curve even without an LR of their own (other and embed take default_lr as it is)."""
+
+
+def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs, parts: Sequence[str]) -> Plan:
+    """Computes every module's LR.
+
+    Args:
+        grid: the settings, held against the network.
+        facts: by module name.
+        lrs: the trainer's LRs.
+        parts: the parts that train (``unet``, ``te1``, ...); modules of other parts are left out.
+
+    Raises: GridError for settings whose LRs cannot be (all zero; a fused LR of LRs with different signs) and for
+        settings that reach nothing that trains.
+    """
+    calculator = _Calculator(grid, lrs)
+    rows = tuple(
+        calculator.row(site, facts[site.name]) for site in grid.sites.all if site.part in parts and site.name in facts
+    )
+    problems = Problems()
+    if rows and all(row.frozen for row in rows):
+        problems.add(f"every LR is 0: nothing would train. The first module: {rows[0].site.name}: {rows[0].why}")
+    else:
+        check_reach(grid, calculator.reach, parts, problems)
+    problems.raise_if_any()
+
+    settings = grid.settings
+    header = [("strategy", settings.depth_strategy)]
+    if settings.depth_strategy != "flat":
+        header.append(("min_depth_factor", f"{settings.min_depth_factor:g}"))
+    if settings.depth_strategy == "inverted_u":
+        header.append(("peak_position", f"{settings.peak_position:g}"))
+    if settings.depth_scope != "stack":
+        header.append(("depth_scope", settings.depth_scope))
+    if settings.depth_levels:
+        header.append(("depth_levels", str(settings.depth_levels)))
+    layout = grid.sites.layout
+    notices = [*settings.notices, *grid.sites.notices, *_overrides(grid, rows, calculator)]
+    notices += [*idle_settings(grid, calculator.reach), *_suspicions(rows, calculator)]
+    encoders = {
+        part: dict(own.layout.stacks) for part, own in grid.parts.items() if part != MAIN_PART and part in parts
+    }
+    stacks = dict(layout.stacks)
+    return Plan(layout.family, stacks, rows, lrs.base, tuple(header), tuple(notices), settings.arguments, encoders)
+
+
+class _Calculator:
+    """One formula for all modules of a network."""
+
+    def __init__(self, grid: BoundGrid, lrs: TrainerLrs):
+        self.grid, self.lrs = grid, lrs
+        self.reach = Reach()
+        self.parts = {part: _Part(own, self.base_of(part), self.reach) for part, own in grid.parts.items()}
+
+    def base_of(self, part: str) -> float:
+        """What a relative LR multiplies in a part: the trainer's LR for it."""
+        return self.lrs.base if part == MAIN_PART else self.lrs.of_encoder(self.grid.sites.encoder_of.get(part, 0))
+
+    def row(self, site: Site, facts: ModuleFacts) -> Row:
+        lr, why, rule = self._lr(site)
+        lr_up = lr
+        loraplus = self.grid.loraplus(site)
+        if loraplus is not None and facts.has_up and lr != 0:
+            key, ratio = loraplus
+            self.reach.ratios.add(key)
+            lr_up = lr * ratio
+            why += f"; up side * {ratio:g} (LoRA+)"
+        return Row(site, facts.rank, facts.alpha, lr if facts.has_down else 0.0, lr_up, lr == 0, why, rule)
+
+    def _lr(self, site: Site) -> tuple[float, str, str]:
+        """(absolute LR, words, the setting that decided)"""
+        part = self.parts.get(site.part)
+        if part is not None:
+            left_out = part.grid.left_out(site)
+            if left_out:
+                return 0.0, left_out, "left_out"
+        base = self.base_of(site.part)
+        for key, rule in (
+            ("module_lr", self.grid.module_rule(site)),
+            ("network_reg_lrs", self.grid.upstream_rule(site)),
+        ):
+            if rule is not None:
+                self.reach.won.add(id(rule))
+                return rule.rate.resolve(base), f"{key} {rule.pattern.pattern}:{rule.rate}", key
+        if part is None:
+            return base, "the trainer's LR for this text encoder", "text_encoder"
+        return part.cell(site)
+
+
+class _Part:
+    """The formula in one part; LRs of components and depth factors are worked out once."""
+
+    def __init__(self, grid: PartGrid, base: float, reach: Reach):
+        self.grid, self.base, self.reach, self.settings = grid, base, reach, grid.settings
+        self.default_rate = self.settings.default_lr or Rate(1.0, relative=True)
+        self.default_words = self.settings.key("default_lr") if self.settings.default_lr else "the trainer's LR"
+        self.components: dict[str, tuple[float, str]] = {}
+        """Worked out when a module asks: a component that does not train raises no questions."""
+        self.depths: dict[tuple[str, int], float] = {}
+        offset = 0
+        stacks = grid.layout.stacks
+        total = sum(stacks.values())
+        s = self.settings
+        for stack, size in stacks.items():
+            for i in range(size):
+                at, of = (offset + i, total) if s.depth_scope == "model" else (i, size)
+                self.depths[stack, i] = depth_factor(
+                    s.depth_strategy, at, of, s.min_depth_factor, s.peak_position, s.depth_levels
+                )
+            offset += size
+
+    def cell(self, site: Site) -> tuple[float, str, str]:
+        """(absolute LR, words, the setting that decided) by block, component and depth."""
+        grid = self.grid
+        block = (site.stack, site.block) if site.stack is not None and site.block is not None else None
+        weight = grid.block_weight.get(block, 1.0) if block else 1.0
+        fixed = grid.block_lr.get(block) if block else None
+        if fixed is not None:
+            lr, why, rule = fixed.resolve(self.base), f"{self.settings.key('block_lr')} {fixed}", "block_lr"
+        else:
+            if site.component not in self.components:
+                self.components[site.component] = self._component(site.component)
+            lr, why = self.components[site.component]
+            rule = "component"
+            self.reach.used.setdefault(grid.part, set()).update(self._taken_from(site.component))
+            own = site.component in self.settings.component_lr
+            if block and (own or site.component in CURVED) and self.settings.depth_strategy != "flat":
+                depth = self.depths[block]
+                lr *= depth
+                self.reach.curved.add(grid.part)
+                why += f" * depth {depth:.4g}"
+        if block in grid.block_weight:
+            lr *= weight
+            why += f" * weight {weight:g} ({self.settings.key(grid.block_weight_from)})"
+        return lr, why, rule
+
+    def _component(self, component: str) -> tuple[float, str]:
+        """(absolute LR before depth and block weight, words)."""
+        own = self.settings.component_lr.get(component)
+        if own is not None:
+            return own.resolve(self.base), f"{self.settings.key(f'{component}_lr')} {own}"
+        default = self.default_rate.resolve(self.base)
+        if component == "fused" and {"self_attn", "ffn"} & self.settings.component_lr.keys():
+            attention, ffn = (
+                self.settings.component_lr.get(c, self.default_rate).resolve(self.base) for c in ("self_attn", "ffn")
+            )
+            if attention * ffn < 0:
+                raise GridError(
+                    [
+                        f"fused_lr: self_attn {attention:g} and ffn {ffn:g} have no geometric mean (one is negative);"
+                        " give fused_lr"
+                    ]
+                )
+            if attention == ffn:
+                return attention, f"as self_attn and ffn {ffn:g}"
+            mean = math.copysign(math.sqrt(attention * ffn), attention)
+            return mean, f"fused: geometric mean of self_attn {attention:g} and ffn {ffn:g}"
+        return default, f"{self.default_words} {default:g}"
+
+    def _taken_from(self, component: str) -> set[str]:
+        """The settings that a component's LR comes from."""
+        own = self.settings.component_lr
+        if component in own:
+            return {component}
+        if component == "fused" and {"self_attn", "ffn"} & own.keys():
+            return {c if c in own else "default_lr" for c in ("self_attn", "ffn")}
+        return {"default_lr"}
+
+
+FAR = 100
+"""From this multiple of the trainer's LR on, an absolute LR is asked about: a forgotten x looks like that."""
+
+
+def _suspicions(rows: Sequence[Row], done: _Calculator) -> list[str]:
+    """Lines about settings that mean something, but perhaps not what was meant."""
+    lines = []
+    for part in done.parts.values():
+        for component, rate in part.settings.component_lr.items():
+            if not rate.relative and part.base and abs(rate.value) > FAR * abs(part.base):
+                key, times = part.settings.key(f"{component}_lr"), rate.value / part.base
+                lines.append(f"{key} {rate} is {times:.4g} times the trainer's LR: was {rate}x meant?")
+    for name in dict.fromkeys(row.site.part for row in rows):
+        if all(row.frozen for row in rows if row.site.part == name):
+            lines.append(f"all of {name} is frozen in this run")
+    return list(dict.fromkeys(lines))
+
+
+def _overrides(grid: BoundGrid, rows: Sequence[Row], done: _Calculator) -> list[str]:
+    """Lines that say where one setting took another's place."""
+    lines = []
+    for key in ("module_lr", "network_reg_lrs"):
+        count = sum(row.rule == key for row in rows)
+        if count:
+            lines.append(f"{key} sets {count} modules; component, depth and block settings do not reach them")
+    for part in done.parts.values():
+        if part.grid.block_lr:
+            lines.append(f"{part.settings.key('block_lr')} takes the place of component LR and depth in its blocks")
+        if "fused" in part.components and "fused" not in part.settings.component_lr:
+            lr, words = part.components["fused"]
+            if words.startswith("fused"):
+                cure = ", so fused modules are frozen; fused_lr gives them an LR of their own"
+                lines.append(words if lr else words + cure)
+    if grid.main.block_weight_from != "block_lr_weight":
+        lines.append(f"{grid.main.block_weight_from} (upstream's) weigh the blocks of the grid")
+    return list(dict.fromkeys(lines))
