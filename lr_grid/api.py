@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from lr_grid.anatomy import read_layout
+from lr_grid.anatomy import known_inside, read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.groups import build_groups
 from lr_grid.keys import HINTS, is_grid_key
-from lr_grid.plan import ModuleFacts, TrainerLrs
+from lr_grid.plan import ModuleFacts, Plan, TrainerLrs
 from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
 from lr_grid.settings import GridSettings, read_settings
 from lr_grid.sides import side_of
 from lr_grid.sites import Site, Sites, unknown_notice
-from lr_grid.trained import TrainedModule, trained_modules, trained_modules_of_adapter, unwrap
+from lr_grid.trained import (
+    TrainedModule,
+    freeze,
+    is_distributed,
+    trained_modules,
+    trained_modules_of_adapter,
+    unwrap,
+)
+from lr_grid.values import number
 from lr_grid.words import MAIN_PART
 
 
@@ -36,10 +45,12 @@ def param_groups(
 
     What trains is what has ``requires_grad``: the adapters inside the model (PEFT's and others' that stand in the
     model's modules), or, without any, the model's own weights (full fine-tuning). An LR of 0 freezes: such parameters
-    get ``requires_grad=False`` and are in no group.
+    get ``requires_grad=False`` and are in no group; a later call leaves them so, until ``requires_grad_(True)``.
+
+    Call it once the adapter is there, and before DistributedDataParallel (``accelerator.prepare``) takes the model.
 
     Args:
-        model: the model; one wrapped by PEFT, DistributedDataParallel or torch.compile does as well.
+        model: the model; one wrapped by PEFT or torch.compile does as well.
         grid: settings (``{"self_attn_lr": "1.5x", "depth_strategy": "linear"}``), or a grid file (.toml, .json).
         lr: the base LR (absolute): what relative LRs multiply, and what no rule names.
         adapter: an adapter that lives outside the model (kohya's networks, LyCORIS), already applied; then its
@@ -52,37 +63,89 @@ def param_groups(
 
     Raises: GridError with every problem of the settings.
     """
-    trained = trained_modules(model) if adapter is None else trained_modules_of_adapter(adapter, model)
     problems = Problems()
+    base_lr = _check(model, lr, plan_file, problems)
     settings = _settings(grid, problems)
-    if not trained:
-        problems.add("nothing trains in this model: no parameter has requires_grad")
     problems.raise_if_any()
-    bound = bind_settings(settings, _sites(trained, unwrap(model)), problems)
+    trained = _trained(model, adapter)
+    bare = unwrap(model)
+    bound = bind_settings(settings, _sites(trained, bare), problems)
     facts = {module.path: _facts(module) for module in trained}
-    if (settings.loraplus) and not any(fact.has_up for fact in facts.values()):
+    if settings.loraplus and not any(fact.has_up for fact in facts.values()):
         problems.add("loraplus: nothing that trains here has an up side (lora_B), so LoRA+ sets nothing")
+    if settings.encoders:
+        problems.add("a text encoder is a model of its own here: give it to param_groups, with keys without te_")
     problems.raise_if_any()
 
-    plan = make_plan(bound, facts, TrainerLrs(float(lr)), [MAIN_PART])
+    plan = make_plan(bound, facts, TrainerLrs(base_lr), [MAIN_PART])
+    plan = _keep_frozen(plan, trained)
     groups, descriptions = build_groups(plan, {module.path: module.parameters for module in trained})
     held = {id(parameter) for group in groups for parameter in group["params"]}
-    for module in trained:
-        for _, parameter in module.parameters:
-            if id(parameter) not in held:
-                parameter.requires_grad_(False)
-                parameter.grad = None
-    path = None if plan_file is None else Path(plan_file)
+    left = [parameter for module in trained for _, parameter in module.parameters if id(parameter) not in held]
+    if left and is_distributed(model if adapter is None else adapter):
+        raise GridError(
+            [
+                f"an LR of 0 would freeze {len(left)} parameters that DistributedDataParallel already waits for:"
+                " call param_groups before accelerator.prepare or DistributedDataParallel"
+            ]
+        )
+    freeze(left)
+    path = None if plan_file is None else Path(plan_file).expanduser()
     announce(plan, "lr_grid.param_groups", groups, descriptions, path, quiet=quiet)
     return groups
+
+
+def _check(model: object, lr: object, plan_file: str | Path | None, problems: Problems) -> float:
+    """Notes arguments of the wrong kind; returns the LR."""
+    if not isinstance(model, nn.Module):
+        cure = "give the model, e.g. pipeline.transformer or pipeline.unet"
+        raise GridError([f"model: {type(model).__name__} is no torch module: {cure}"])
+    if plan_file is not None and Path(plan_file).suffix != ".json":
+        problems.add(f"plan_file: {plan_file} is no .json file (the picture lands beside it)")
+    try:
+        return number(lr if isinstance(lr, (int, float)) else None)
+    except ValueError:
+        problems.add(f"lr: {lr!r} is not a number: give the base LR, e.g. 1e-4")
+        return 0.0
+
+
+def _trained(model: nn.Module, adapter: nn.Module | None) -> list[TrainedModule]:
+    try:
+        trained = trained_modules(model) if adapter is None else trained_modules_of_adapter(adapter, model)
+    except ValueError as error:
+        raise GridError([f"adapter: {error}"]) from None
+    if any(module.parameters for module in trained):
+        return trained
+    cure = "" if adapter is None else "; was adapter.apply_to() called?"
+    raise GridError(
+        [f"nothing trains in this {'model' if adapter is None else 'adapter'}: no parameter has requires_grad{cure}"]
+    )
+
+
+def _keep_frozen(plan: Plan, trained: list[TrainedModule]) -> Plan:
+    """The plan with what an earlier call froze: it stays so."""
+    gone = {module.path for module in trained if module.frozen_before and not module.parameters}
+    if not gone:
+        return plan
+    why = "frozen by an earlier call"
+    rows = [
+        replace(row, lr_down=0.0, lr_up=0.0, frozen=True, why=why) if row.site.path in gone else row
+        for row in plan.rows
+    ]
+    thawed = sum(not row.frozen for row in plan.rows if row.site.path in gone)
+    notices = plan.notices
+    if thawed:
+        cure = "requires_grad_(True) makes them train again"
+        notices = (*notices, f"{thawed} modules stay frozen, as an earlier call left them: {cure}")
+    return replace(plan, rows=tuple(rows), notices=notices)
 
 
 def _settings(grid: Mapping[str, Any] | str | Path | None, problems: Problems) -> GridSettings:
     arguments = dict(grid) if isinstance(grid, Mapping) else {} if grid is None else {"grid": str(grid)}
     for key in arguments:
-        if not is_grid_key(key):
-            problems.add(f"{key}: is no setting of a grid.{did_you_mean(key, HINTS)}")
-    return read_settings(arguments, problems)
+        if not is_grid_key(str(key)):
+            problems.add(f"{key}: is no setting of a grid.{did_you_mean(str(key), HINTS)}")
+    return read_settings({str(key): value for key, value in arguments.items()}, problems)
 
 
 def _sites(trained: list[TrainedModule], model: nn.Module) -> Sites:
@@ -94,7 +157,9 @@ def _sites(trained: list[TrainedModule], model: nn.Module) -> Sites:
         if component is None:
             unknown.append(module.path)
         sites.append(Site(module.path, module.path, MAIN_PART, stack, block, component or "other"))
-    return Sites(tuple(sites), layout, {}, unknown_notice(unknown))
+    known = known_inside(model) if layout.family == type(model).__name__ else ""
+    hint = (f"{known}: give that, not what wraps it",) if known else ()
+    return Sites(tuple(sites), layout, {}, (*unknown_notice(unknown), *hint))
 
 
 def _facts(module: TrainedModule) -> ModuleFacts:

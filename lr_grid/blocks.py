@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lr_grid.errors import did_you_mean
+from lr_grid.values import is_list
 
 T = TypeVar("T")
 Block = tuple[str, int]
@@ -83,8 +84,8 @@ def _blocks_of(entry: Entry[T], stacks: Mapping[str, int], model: str) -> tuple[
     stack = entry.stack
     if stack is None:
         if len(stacks) != 1:
-            example = f"{next(iter(stacks), 'stack')}_{entry.text}"
-            return f"{entry.text!r} names no stack, and {model} has {describe(stacks)}: write e.g. {example}", []
+            example = f": write e.g. {next(iter(stacks))}_{entry.text}" if stacks else ""
+            return f"{entry.text!r} names no stack, and {model} has {describe(stacks)}{example}", []
         stack = next(iter(stacks))
     if stack not in stacks:
         return (
@@ -126,7 +127,8 @@ def parse_block_values(value: object, parse: Callable[[object], T]) -> BlockValu
     """
     if isinstance(value, Mapping):
         pairs = [(str(k), v) for k, v in value.items()]
-    elif isinstance(value, Sequence) and not isinstance(value, str):
+    elif is_list(value):
+        value = list(value)
         if any(isinstance(v, str) and ":" in v for v in value):
             return parse_block_values(",".join(str(v) for v in value), parse)
         return BlockValues(positional=tuple(parse(v) for v in value))
@@ -178,7 +180,7 @@ def parse_indices(value: object) -> Indices:
 
     Raises: ValueError, naming the entry.
     """
-    text = ",".join(str(v) for v in value) if isinstance(value, (list, tuple)) else str(value)
+    text = ",".join(map(str, value)) if is_list(value) else str(value)
     text = text.strip().lower()
     if text == "all":
         return Indices(None)

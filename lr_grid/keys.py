@@ -14,14 +14,14 @@ from lr_grid import values
 from lr_grid.blocks import parse_block_values, parse_indices
 from lr_grid.depth import CURVES
 from lr_grid.errors import did_you_mean
-from lr_grid.values import RATE, Rate
+from lr_grid.values import RATE, Rate, is_list
 from lr_grid.words import COMPONENTS
 
 _SECTION = re.compile(r"(te[123]?)_(.+)")
 ENCODERS = ("te1", "te2", "te3")
 EVERY_ENCODER = "te_"
 """What the keys begin with that speak of all text encoders."""
-_TRAIN_INDICES = re.compile(r"train_(?:([a-z]\w*?)_)?block_indices")
+_TRAIN_INDICES = re.compile(r"train_(?:([A-Za-z]\w*?)_)?block_indices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def no_component(name: str) -> str:
 
 
 def _components(value: object) -> frozenset[str]:
-    words = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    words = value if is_list(value) else str(value).split(",")
     names = [str(word).strip() for word in words if str(word).strip()]
     for name in names:
         if name not in COMPONENTS:
@@ -76,7 +76,7 @@ def parse_module_rules(value: object) -> tuple[ModuleRule, ...]:
     if isinstance(value, Mapping):
         pairs = list(value.items())
     else:
-        text = ",".join(str(v) for v in value) if isinstance(value, (list, tuple)) else str(value).strip()
+        text = ",".join(map(str, value)) if is_list(value) else str(value).strip()
         pairs, rest = [], text
         while rest:
             match = re.match(rf"(.+?):\s*({RATE})\s*(?:,|$)", rest)

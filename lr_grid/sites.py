@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from lr_grid.anatomy import Layout, read_layout
+from lr_grid.anatomy.paths import plain
 from lr_grid.errors import listed
 from lr_grid.upstream import module_name
 from lr_grid.words import MAIN_PART
@@ -63,7 +64,7 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
     roots = [(None, unet, layout)] + [(i, m, read_layout(m)) for i, m in enumerate(encoders) if m is not None]
     for encoder, root, root_layout in roots:
         if root is not None:
-            found.update({id(m): (encoder, path, m, root_layout) for path, m in root.named_modules()})
+            found.update({id(m): (encoder, plain(path), m, root_layout) for path, m in root.named_modules()})
 
     sites: list[Site] = []
     encoder_of: dict[str, int] = {}

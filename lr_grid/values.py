@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 RATE = rf"{NUMBER}[xX]?"
@@ -24,6 +26,11 @@ class Rate:
 
     def __str__(self) -> str:
         return f"{self.value:g}{'x' if self.relative else ''}"
+
+
+def is_list(value: object) -> TypeGuard[Iterable[Any]]:
+    """Whether a value is several (a list, a set, a range, an array) and neither text nor a table."""
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
 
 
 def rate(value: object) -> Rate:

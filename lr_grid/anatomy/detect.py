@@ -21,6 +21,15 @@ def read_layout(model: nn.Module) -> Layout:
     return Layout(family.name, stacks, blocks, family.rules, family.outside_rules)
 
 
+def known_inside(model: nn.Module) -> str:
+    """``transformer is a flux``: a model that a table describes inside one that none does, two levels deep at most."""
+    for path, module in model.named_modules():
+        family = find_family(module) if path and path.count(".") < 2 else None
+        if family is not None:
+            return f"{path} is a {family.name}"
+    return ""
+
+
 def find_family(model: nn.Module) -> Family | None:
     """The table's row for a model, by its class, then by the classes it derives from (Chroma derives from Flux)."""
     for cls in type(model).__mro__:

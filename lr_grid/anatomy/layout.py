@@ -47,7 +47,8 @@ class Layout:
 
     def component_of(self, path: str, module: nn.Module | None = None) -> str | None:
         """The component of a module, None when no rule knows it. True norms are known by class, not by name."""
-        if module is not None and "Norm" in type(module).__name__:
+        matrix = isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))  # a NormalizedLinear is no norm
+        if module is not None and "Norm" in type(module).__name__ and not matrix:
             return "norm"
         for pattern, component in self._inside if self.block_of(path) else self._outside:
             if pattern.search(path):

@@ -1,0 +1,15 @@
+"""Dotted paths as the model itself would say them, without what wrappers put in between."""
+
+from __future__ import annotations
+
+import re
+
+# torch.compile of a block, activation checkpointing, FSDP; PEFT's copy of a module that it trains whole.
+_WRAPPERS = re.compile(
+    r"(?:^|\.)(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module|original_module|modules_to_save\.[^.]+)(?=\.|$)"
+)
+
+
+def plain(path: str) -> str:
+    """``transformer_blocks.0._orig_mod.attn.to_q`` -> ``transformer_blocks.0.attn.to_q``."""
+    return _WRAPPERS.sub("", path).lstrip(".")
