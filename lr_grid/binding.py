@@ -11,7 +11,7 @@ from lr_grid.anatomy import Layout
 from lr_grid.blocks import Block, BlockValues, Indices, compact, describe
 from lr_grid.errors import Problems, listed, tell_shared
 from lr_grid.keys import EVERY_ENCODER, ModuleRule, split_section
-from lr_grid.settings import GridSettings
+from lr_grid.settings import GridSettings, contradictions
 from lr_grid.sites import Site, Sites
 from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS, MAIN_PART
@@ -119,12 +119,13 @@ def bind_settings(
         main_stack = next(iter(sites.layout.stacks), "unet")
         main.block_weight = {(main_stack, i): weight for i, weight in enumerate(upstream_weights)}
         main.block_weight_from = "down/mid/up_lr_weight"
-    idle = []
+    wrong = []
     for part, layout in sorted(sites.encoder_layouts.items()):
         if part in settings.encoders:
             grid.parts[part] = PartGrid(part, settings.encoders[part], layout)
-            idle.append(_bind_part(grid.parts[part], sites, problems))
-    tell_shared(idle, EVERY_ENCODER, problems)
+            idle = _bind_part(grid.parts[part], sites, problems)
+            wrong.append({**idle, **contradictions(settings.encoders[part])})
+    tell_shared(wrong, EVERY_ENCODER, problems)
     _check_encoders(settings, sites, problems)
     paths = tuple(site.path for site in sites.all)
     names = tuple(site.name for site in sites.all)
@@ -152,15 +153,18 @@ def _bind_part(
 
 
 def _check_encoders(settings: GridSettings, sites: Sites, problems: Problems) -> None:
-    """Notes te_ keys of text encoders that the network does not have."""
-    have = ", ".join(sorted(sites.encoder_layouts)) or "none"
+    """Notes te_ keys of text encoders that the network does not have, and those that keys of all its encoders hide."""
+    have = sorted(sites.encoder_layouts)
     for key in sorted(settings.given):
-        section, _ = split_section(key)
-        if section == "te" and not sites.encoder_layouts:
+        section, name = split_section(key)
+        if section == "te" and not have:
             problems.add(f"{key}: this network has no module of a text encoder")
-        elif section and section != "te" and section not in sites.encoder_layouts:
-            hint = "; T5 trains with train_t5xxl=True" if section == "te3" else ""
-            problems.add(f"{key}: this network has no module of {section} (text encoders: {have}{hint})")
+        elif section == "te":
+            winners = [settings.encoders[part].spelling[name] for part in have if part in settings.encoders]
+            if key not in winners and all(settings.source[key] == settings.source[winner] for winner in winners):
+                problems.add(f"{key} sets nothing: {', '.join(winners)} take its place in every text encoder")
+        elif section and section not in have:
+            problems.add(f"{key}: this network has no module of {section} (text encoders: {', '.join(have) or 'none'})")
 
 
 def _bind_indices(
@@ -225,6 +229,7 @@ def _bind_blocks(
 def _missing_components(grid: PartGrid, here: list[Site]) -> dict[str, str]:
     """What is wrong with settings of components that the part does not have, by subject."""
     settings, model = grid.settings, grid.layout.family
+    model = model if grid.part == MAIN_PART else f"{grid.part} ({model})"
     there = Counter(site.component for site in here)
     what = ", ".join(f"{c} ({there[c]} modules)" for c in COMPONENTS if there[c]) or (
         "no module of the U-Net or DiT (is this the network module for this model?)"

@@ -42,6 +42,8 @@ class GridState:
     """False: no grid argument was given, the optimizer groups are the wrapped module's."""
     notices: list[str] = field(default_factory=list)
     """What the user should know, beside the plan's own notices."""
+    takes_dropout: bool = True
+    """Whether the trainer's --network_dropout reached the wrapped module, and it uses it."""
     args: argparse.Namespace | None = None
     """The trainer's arguments, once prepare_network has shown them."""
     plan: Plan | None = None
@@ -118,7 +120,7 @@ class GridMixin:
     def prepare_network(self, args: argparse.Namespace) -> None:
         """Called by the trainer before apply_to: the only sight of its arguments."""
         self._grid_state.args = args
-        self._grid_state.notices += idle_options(args)
+        self._grid_state.notices += idle_options(args, self._grid_state.base, self._grid_state.takes_dropout)
         parent = getattr(super(), "prepare_network", None)
         if parent is not None:
             parent(args)

@@ -29,12 +29,15 @@ def _optimizer(args: argparse.Namespace) -> str:
 def _flattening(args: argparse.Namespace) -> str:
     """The option by which the trainer's scheduler gives all groups one LR; empty where it scales each group's own.
 
-    torch's two do so unless max_lr is a list; musubi-tuner's rex (modules/lr_schedulers.py) does in its warmup.
+    torch's two do so unless max_lr (and CyclicLR's base_lr) is a list; musubi-tuner's rex (modules/lr_schedulers.py)
+    does in its warmup.
     """
     name = getattr(args, "lr_scheduler_type", None) or ""
     given = dict(a.partition("=")[::2] for a in getattr(args, "lr_scheduler_args", None) or [])
     if name.lower().endswith(("onecyclelr", "cycliclr")):
-        return "" if given.get("max_lr", "").strip().startswith(("[", "(")) else f"--lr_scheduler_type {name}"
+        lists = ("max_lr", "base_lr") if name.lower().endswith("cycliclr") else ("max_lr",)
+        scaled = all(given.get(key, "").strip().startswith(("[", "(")) for key in lists)
+        return "" if scaled else f"--lr_scheduler_type {name}"
     rex = not name and (getattr(args, "lr_scheduler", None) or "").lower() == "rex"
     return "--lr_scheduler rex with --lr_warmup_steps" if rex and getattr(args, "lr_warmup_steps", 0) else ""
 
@@ -131,9 +134,14 @@ _FULL_TUNING_LRS = {
 }
 
 
-def idle_options(args: argparse.Namespace) -> list[str]:
-    """Lines about options of the trainer that look like a grid's, and that it takes and ignores."""
-    return [
+def idle_options(args: argparse.Namespace, base: str = "", takes_dropout: bool = True) -> list[str]:
+    """Lines about options of the trainer that are taken and ignored: those that look like a grid's, and dropout where
+    it does not reach the wrapped module."""
+    lines = []
+    if getattr(args, "network_dropout", None) and not takes_dropout:
+        cure = ": give dropout=... in --network_args" if base.startswith("lycoris") else ""
+        lines.append(f"--network_dropout {args.network_dropout:g} does nothing to {base} here{cure}")
+    return lines + [
         f"--{option} is for full fine-tuning, the trainer ignores it here: put {key} into --network_args"
         for option, key in _FULL_TUNING_LRS.items()
         if getattr(args, option, None) is not None

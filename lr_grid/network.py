@@ -24,9 +24,9 @@ from lr_grid.passed_on import (
     INJECTED,
     check_arguments,
     check_block_curves,
-    check_flags,
     check_regex_pairs,
 )
+from lr_grid.quirks import check_flags, check_lycoris, idle_arguments, takes_a_dropout
 from lr_grid.settings import read_settings
 from lr_grid.sides import is_known_plus, side_of
 from lr_grid.sites import read_sites
@@ -141,6 +141,10 @@ class GridModule:
             return network
 
         network = self._with_grid(make, function, kwargs, unet, text_encoder)
+        if kwargs.get("network_reg_lrs") and getattr(network, "reg_lrs", None):
+            network._grid_state.notices.append(
+                f"network_reg_lrs is obeyed with --dim_from_weights, too ({self.base_name} alone drops it there)"
+            )
         return network, weights[0]
 
     def _with_grid(
@@ -155,15 +159,14 @@ class GridModule:
         check_regex_pairs(passed, problems)
         check_block_curves(passed, problems)
         check_flags(self.base_name, passed, problems)
-        notices = []
+        check_lycoris(self.base, passed, problems)
+        notices = idle_arguments(self.base_name, passed)
         if function is not self._make:  # made from weights, a module takes fewer keys than it knows
             taken = known_keys(function) or frozenset()
             ignored = sorted(k for k in passed if not (k in taken | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
             if ignored:
                 notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
             passed = {key: value for key, value in passed.items() if key in taken}
-        if "block_lr_zero_threshold" in passed and not any(key in passed for key in BLOCK_WEIGHTS):
-            notices.append(f"block_lr_zero_threshold has no effect without {', '.join(BLOCK_WEIGHTS)}")
         if (
             "network_reg_dims" in passed
             and any(map(is_train_indices, settings.given))
@@ -181,8 +184,10 @@ class GridModule:
                 passed, weights = self._take_over(passed, unet, problems)
             with keep_presets(self.base):
                 network = make({key: value for key, value in passed.items() if not problems.about(key)})
+        except GridError:
+            raise
         except Exception as error:
-            self._explain(error, passed, problems)
+            self._explain(error, passed, problems, function is self._make)
             raise
         modules = network_modules(network, self.base_name)
         sites = read_sites(modules, unet, text_encoder)
@@ -195,7 +200,8 @@ class GridModule:
             # The wrapped module's LoRA+ would set nothing on these (LoHa, LoKr, ...): the grid does it.
             active = active or not all(map(is_known_plus, ups))
         problems.raise_if_any()
-        swap_class(network, GridState(self.base_name, grid, active, notices))
+        takes_dropout = "dropout" in kwargs if self.base_name.startswith("lycoris") else takes_a_dropout(self.base_name)
+        swap_class(network, GridState(self.base_name, grid, active, notices, takes_dropout))
         return network
 
     def _take_over(
@@ -208,6 +214,10 @@ class GridModule:
         weights = None
         if not any(problems.about(key) for key in BLOCK_WEIGHTS):
             is_sdxl = read_layout(unet).family == "sdxl"
+            if is_sdxl and self.base_name == "networks.lora_fa" and any(key in passed for key in BLOCK_WEIGHTS):
+                raise GridError(
+                    [*problems.found, f"{self.base_name} has no block weights for SDXL: give block_lr_weight"]
+                )
             weights = block_weights(self.base, passed, is_sdxl)
             if weights is not None:
                 # Weights of 1 in their place: the module reads block_alphas and conv_block_dims only beside weights.
@@ -219,7 +229,7 @@ class GridModule:
         for (cls, name), value in self._targets.items():
             setattr(cls, name, copy.copy(value))
 
-    def _explain(self, error: Exception, passed: dict[str, Any], problems: Problems) -> None:
+    def _explain(self, error: Exception, passed: dict[str, Any], problems: Problems, from_scratch: bool) -> None:
         """Turns a crash of the wrapped module into a message where its cause is known or settings are wrong anyway."""
         if passed.get("split_qkv") == "True" and isinstance(error, ValueError) and "unpack" in str(error):
             problems.add(
@@ -230,8 +240,11 @@ class GridModule:
         elif isinstance(error, (AssertionError, ValueError, TypeError, IndexError, KeyError)):
             hint = ""
             if "duplicated lora name" in str(error) and self.base_name.startswith("lycoris"):
-                hint = " (LyCORIS 4.1 does this on SD1.x with its default preset full: give preset=attn-mlp)"
-            problems.add(f"{self.base_name} refuses its arguments: {type(error).__name__}: {error}{hint}")
+                cure = "give preset=attn-mlp" if from_scratch else "it cannot make a network from weights there"
+                hint = f" (LyCORIS 4.1 does this on SD1.x with its default preset full: {cure})"
+            held = [f"{key}={value}" for key, value in passed.items() if f"'{value}'" in str(error)]
+            which = f" ({', '.join(held)})" if held else ""
+            problems.add(f"{self.base_name} refuses its arguments{which}: {type(error).__name__}: {error}{hint}")
         if problems.found:
             raise GridError(problems.found) from error
 

@@ -37,7 +37,8 @@ def check_arguments(
     if known is None:
         return
     for key in arguments:
-        if key in known or key in INJECTED:
+        # The trainer hands dropout over as a number; text is the user's.
+        if (key in INJECTED and not isinstance(arguments[key], str)) or (key in known and key != "neuron_dropout"):
             continue
         hint = did_you_mean(key, [*grid_keys, *known])
         if key in LYCORIS_ONLY and not base.startswith("lycoris"):
@@ -45,16 +46,13 @@ def check_arguments(
             hint = f" It belongs to LyCORIS: use --network_module {module}."
         elif key in TRAINER_OPTIONS:
             hint = f" It is the trainer's own option: give --{key}."
+        elif key in INJECTED:
+            hint = " Give the trainer's --network_dropout."
+        elif key == "network_reg_lrs":
+            hint = " module_lr does the same (regex:LR)."
+        elif key == "te_lr":
+            hint = " Did you mean te_default_lr (or the trainer's --text_encoder_lr)?"
         problems.add(f"{key}: neither lr-grid nor {base} takes this argument ({base} would ignore it silently).{hint}")
-
-
-def check_flags(base: str, arguments: Mapping[str, Any], problems: Problems) -> None:
-    """Notes flags of OFT that say false: upstream takes any text for true, ``False`` too."""
-    if not base.startswith("networks.oft"):
-        return
-    for key in ("enable_all_linear", "enable_conv"):
-        if key in arguments and str(arguments[key]).strip().lower() not in ("true", "1", "yes", "on"):
-            problems.add(f"{key}: {base} takes every text for true, {arguments[key]!r} too: leave it out, or give True")
 
 
 def check_regex_pairs(arguments: Mapping[str, Any], problems: Problems) -> None:

@@ -31,7 +31,9 @@ def check_reach(grid: BoundGrid, done: Reach, parts: Sequence[str], problems: Pr
     if MAIN_PART not in parts:
         idle = [key for key in sorted(settings.given) if _speaks_of_main(key)]
         if idle:
-            problems.add(f"{', '.join(idle)}: the U-Net or DiT is not trained in this run, so this sets nothing")
+            there = any(site.part == MAIN_PART for site in grid.sites.all)
+            why = "is not trained in this run" if there else "has no module in this network"
+            problems.add(f"{', '.join(idle)}: the U-Net or DiT {why}, so this sets nothing")
     if MAIN_PART in parts:
         tell_shared([_idle(grid.main, done)], EVERY_ENCODER, problems)
     encoders = [part for part in grid.parts.values() if part.part != MAIN_PART]
@@ -45,8 +47,12 @@ def check_reach(grid: BoundGrid, done: Reach, parts: Sequence[str], problems: Pr
             )
 
 
+# Keys that speak of more than the U-Net or DiT; the shared LoRA+ ratios are only noted.
+_NOT_OF_MAIN = ("module_lr", "loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio")
+
+
 def _speaks_of_main(key: str) -> bool:
-    return key != "module_lr" and not key.startswith("loraplus_") and not split_section(key)[0]
+    return key not in _NOT_OF_MAIN and not split_section(key)[0]
 
 
 def _untrained(grid: PartGrid) -> dict[str, str]:

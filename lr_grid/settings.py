@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lr_grid.blocks import BlockValues, Indices, parse_indices
-from lr_grid.errors import Problems, did_you_mean
+from lr_grid.errors import Problems, did_you_mean, tell_shared
 from lr_grid.gridfile import GridFile, load_grid_file
 from lr_grid.keys import (
     ENCODERS,
+    EVERY_ENCODER,
     HINTS,
     PARSERS,
     ModuleRule,
@@ -69,6 +70,8 @@ class GridSettings:
     """In the settings of a text encoder: a key without its ``te_`` -> as it was given."""
     prefix: str = ""
     """In the settings of a text encoder: what its own keys begin with (``te1_``)."""
+    source: dict[str, str] = field(default_factory=dict)
+    """Key as it was given -> ``file`` or ``args``."""
     notices: list[str] = field(default_factory=list)
     arguments: tuple[tuple[str, str], ...] = ()
     """What was given, file and arguments together, as text: for the record."""
@@ -102,16 +105,15 @@ def read_settings(arguments: Mapping[str, Any], problems: Problems) -> GridSetti
             if not (whole and key.removesuffix("_lr") in COMPONENTS):
                 parsed.setdefault(key, PARSERS[key](default))
     settings = _build({key: value for key, value in parsed.items() if not split_section(key)[0]})
-    settings.encoders = _encoder_settings(parsed)
+    settings.source = {**dict.fromkeys(from_file, "file"), **dict.fromkeys(from_args, "args")}
     settings.notices = file.notices
     settings.arguments = tuple((key, str(value)) for key, value in raw.items())
     asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"grid"} if published else set())
     settings.given = frozenset(key for key in asked if key != "per_layer_lr" or parsed.get(key))
     if all(key in parsed for key in raw if is_grid_key(key)):
         # A value that did not parse would only lead to wrong conclusions.
-        source = {**dict.fromkeys(from_file, "file"), **dict.fromkeys(from_args, "args")}
-        for part in (settings, *settings.encoders.values()):
-            _check_contradictions(part, source, problems)
+        settings.encoders = _encoder_settings(parsed, settings.source)
+        tell_shared([contradictions(settings)], EVERY_ENCODER, problems)
     return settings
 
 
@@ -199,58 +201,48 @@ def _build(parsed: Mapping[str, Any]) -> GridSettings:
     return settings
 
 
-def _encoder_settings(parsed: Mapping[str, Any]) -> dict[str, GridSettings]:
-    """The settings of each text encoder: those of te_, then its own."""
+def _encoder_settings(parsed: Mapping[str, Any], source: dict[str, str]) -> dict[str, GridSettings]:
+    """The settings of each text encoder: those of te_, then its own; those of a file, then the arguments."""
     result = {}
     for encoder in ENCODERS:
-        own: dict[str, Any] = {}
-        spelling: dict[str, str] = {}
-        for section in ("te", encoder):
-            for key, value in parsed.items():
-                at, name = split_section(key)
-                if at == section:
-                    own[name], spelling[name] = value, key
+        keys = [key for key in parsed if split_section(key)[0] in ("te", encoder)]
+        keys.sort(key=lambda key: (source.get(key) == "args", split_section(key)[0] == encoder))
+        own = {split_section(key)[1]: parsed[key] for key in keys}
         if own:
             result[encoder] = _build(own)
             result[encoder].given = frozenset(own)
-            result[encoder].spelling = spelling
+            result[encoder].spelling = {split_section(key)[1]: key for key in keys}
             result[encoder].prefix = f"{encoder}_"
+            result[encoder].source = source
     return result
 
 
-def _check_contradictions(settings: GridSettings, source: Mapping[str, str], problems: Problems) -> None:
-    """Notes settings that exclude each other, where one source gives both: --network_args may overrule a file."""
+def contradictions(settings: GridSettings) -> dict[str, str]:
+    """Settings that exclude each other, where one source gives both (--network_args may overrule a file): by the key
+    that is in the way, what is wrong."""
+    source, found = settings.source, {}
 
     def clash(name: str, other: str) -> bool:
         key, other = settings.key(name), settings.key(other)
         return key in source and (other not in source or source[key] == source[other])
 
     strategy = settings.depth_strategy
-    depth_strategy = settings.key("depth_strategy")
-    if strategy == "flat":
-        for name in ("min_depth_factor", "peak_position", "depth_scope", "depth_levels"):
-            if clash(name, "depth_strategy"):
-                key = settings.key(name)
-                prefix = key.removesuffix(name)
-                problems.add(
-                    f"{key} has no effect with {prefix}depth_strategy=flat: set {prefix}depth_strategy,"
-                    f" or leave {key} out"
-                )
-    elif strategy != "inverted_u" and clash("peak_position", "depth_strategy"):
-        problems.add(
-            f"{settings.key('peak_position')} belongs to {depth_strategy}=inverted_u, not to {strategy}",
-        )
+    for name in ("min_depth_factor", "peak_position", "depth_scope", "depth_levels"):
+        key = settings.key(name)
+        given = settings.key("depth_strategy")
+        deciding = given if given in source else f"{key.removesuffix(name)}depth_strategy"
+        if strategy == "flat" and clash(name, "depth_strategy"):
+            found[key] = f"{key} has no effect with {deciding}=flat: set {deciding}, or leave {key} out"
+        elif name == "peak_position" and strategy not in ("flat", "inverted_u") and clash(name, "depth_strategy"):
+            found[key] = f"{key} belongs to {deciding}=inverted_u, not to {strategy}"
     if strategy.endswith("geometric") and settings.min_depth_factor == 0:
-        problems.add(
-            f"{settings.key('min_depth_factor')}: 0 makes {depth_strategy}={strategy} zero everywhere but at one end:"
-            " give more than 0"
-        )
+        key, deciding = settings.key("min_depth_factor"), settings.key("depth_strategy")
+        found[key] = f"{key}: 0 makes {deciding}={strategy} zero everywhere but at one end: give more than 0"
     for component in COMPONENTS:
         name = f"{component}_lr"
         left_out = settings.train_components is not None and component not in settings.train_components
         rate = settings.component_lr.get(component)
         if left_out and rate is not None and rate.value != 0 and clash(name, "train_components"):
-            problems.add(
-                f"{settings.key(name)} is set, but {settings.key('train_components')} leaves {component} out:"
-                " keep one of the two"
-            )
+            key, chosen = settings.key(name), settings.key("train_components")
+            found[key] = f"{key} is set, but {chosen} leaves {component} out: keep one of the two"
+    return found

@@ -92,7 +92,8 @@ def trained_modules_of_adapter(adapter: nn.Module, model: nn.Module) -> list[Tra
     Raises: ValueError where nothing of the adapter belongs to the model.
     """
     bare = unwrap(model)
-    by_flat = {plain(path).replace(".", "_"): (plain(path), module) for path, module in bare.named_modules() if path}
+    leaves = [(plain(path), m) for path, m in bare.named_modules() if path and not any(True for _ in m.children())]
+    by_flat = {path.replace(".", "_"): (path, module) for path, module in leaves}
     network = unwrap(adapter)
     prefix = next(name for name, module in adapter.named_modules(remove_duplicate=False) if module is network)
     found: dict[str, TrainedModule] = {}

@@ -159,6 +159,72 @@ def test_an_lr_of_zero_freezes(peft_flux):
     assert not any(".ff.net" in name or "single_transformer_blocks.1" in name for name in held)
 
 
+def test_a_second_call_gives_the_same_groups_and_says_what_stays_frozen(peft_flux, capsys):
+    grid = {"ffn_lr": 0, "block_lr_weight": "single_1:0"}
+    first = lr_by_name(lr_grid.param_groups(peft_flux, grid, lr=BASE, quiet=True))
+    assert lr_by_name(lr_grid.param_groups(peft_flux, grid, lr=BASE, quiet=True)) == first
+    capsys.readouterr()
+    later = lr_by_name(lr_grid.param_groups(peft_flux, {"ffn_lr": "2x"}, lr=BASE))
+    assert later.keys() == first.keys()
+    assert "stay frozen, as an earlier call left them: requires_grad_(True)" in capsys.readouterr().out
+    for name, parameter in peft_flux.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+    check(lr_grid.param_groups(peft_flux, GRID, lr=BASE, quiet=True), peft_flux, expected)
+
+
+def test_freezing_below_distributed_data_parallel_is_refused():
+    class DistributedDataParallel(nn.Module):  # torch's needs a process group; its name and its module are what counts
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+    model = DistributedDataParallel(WanModel())
+    with pytest.raises(GridError, match=r"call param_groups before accelerator\.prepare"):
+        lr_grid.param_groups(model, {"ffn_lr": 0}, lr=BASE, quiet=True)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert lr_grid.param_groups(model, {"ffn_lr": "2x"}, lr=BASE, quiet=True)[0]["param_names"][0].startswith("module.")
+
+
+def test_wrappers_inside_the_model_change_nothing(peft_flux):
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+    for i, block in enumerate(peft_flux.transformer_blocks):
+        peft_flux.transformer_blocks[i] = torch.compile(block)
+    for i, block in enumerate(peft_flux.single_transformer_blocks):
+        peft_flux.single_transformer_blocks[i] = checkpoint_wrapper(block)
+
+    def formula(name: str) -> float:
+        return expected(name.replace("_orig_mod.", "").replace("_checkpoint_wrapped_module.", ""))
+
+    check(lr_grid.param_groups(peft_flux, GRID, lr=BASE, quiet=True), peft_flux, formula)
+
+
+def test_modules_that_peft_saves_whole_keep_their_place():
+    from peft import get_peft_model
+
+    model = get_peft_model(diffusers_flux(), lora(modules_to_save=["norm1"]))
+    groups = lr_grid.param_groups(model, {"mod_lr": "0.1x", "depth_strategy": "linear"}, lr=BASE, quiet=True)
+    lrs = {name: lr for name, lr in lr_by_name(groups).items() if "modules_to_save" in name}
+    assert len(lrs) == 4
+    for name, lr in lrs.items():
+        assert lr == pytest.approx(0.1 * BASE * (1 if "transformer_blocks.0" in name else 0.3))
+
+
+def test_a_lora_layer_of_ones_own_with_plain_numbers():
+    class Lora(nn.Module):
+        def __init__(self, base_layer: nn.Linear) -> None:
+            super().__init__()
+            self.base_layer, self.r, self.alpha = base_layer, 4, 8
+            self.lora_A = nn.Parameter(torch.zeros(4, base_layer.in_features))
+            self.lora_B = nn.Parameter(torch.zeros(base_layer.out_features, 4))
+
+    model = WanModel().requires_grad_(False)
+    for block in model.blocks:
+        block.ffn[0] = Lora(block.ffn[0])
+    groups = lr_grid.param_groups(model, {"ffn_lr": "2x", "loraplus_lr_ratio": 4}, lr=BASE, quiet=True)
+    check(groups, model, lambda name: 2 * BASE * (4 if "lora_B" in name else 1))
+
+
 def test_an_adapter_outside_the_model_is_placed_through_the_model():
     from lycoris import LycorisNetwork, create_lycoris
 
@@ -221,13 +287,57 @@ def test_an_unknown_architecture_is_gridded_without_a_table():
     check(lr_grid.param_groups(model, grid, lr=BASE, quiet=True), model, formula)
 
 
+@pytest.mark.parametrize("container", ["Sequential", "ModuleDict"])
+def test_blocks_need_no_module_list(container):
+    blocks = [Mixer(4, cross=True) for _ in range(3)]
+    model = nn.Module()
+    model.stem = nn.Linear(4, 4)
+    model.layers = (
+        nn.Sequential(*blocks) if container == "Sequential" else nn.ModuleDict(zip("abc", blocks, strict=True))
+    )
+    groups = lr_grid.param_groups(model, {"ffn_lr": "2x", "block_lr_weight": "2:0.5"}, lr=BASE, quiet=True)
+
+    def formula(name: str) -> float:
+        lr = BASE * (2 if "mlp" in name else 1)
+        return lr * (0.5 if re.match(r"layers\.[2c]", name) else 1)
+
+    check(groups, model, formula)
+
+
+def test_a_model_without_any_list_has_its_components_all_the_same(capsys):
+    model = nn.Module()
+    model.first, model.second = Mixer(4, cross=True), Mixer(4, cross=False)
+    model.strange = nn.Linear(4, 4)
+    grid = {"ffn_lr": "2x", "self_attn_lr": "3x", "cross_attn_lr": "4x", "norm_lr": "5x"}
+    groups = lr_grid.param_groups(model, grid, lr=BASE)
+    kinds = {"mlp": 2, "self": 3, "cros": 4, "norm": 5, "": 1}
+    check(groups, model, lambda name: BASE * kinds[name.split(".")[1][:4] if "." in name[8:] else ""])
+    assert "no rule names the component of 1 modules, they count as other: strange" in capsys.readouterr().out
+
+
+def test_two_lists_never_share_a_stack():
+    model = nn.Module()
+    model.encoder = nn.ModuleList(Mixer(4, cross=False) for _ in range(2))
+    model.encoder_blocks = nn.ModuleList(Mixer(4, cross=False) for _ in range(3))
+    groups = lr_grid.param_groups(model, {"depth_strategy": "linear"}, lr=BASE, quiet=True)
+    assert lr_by_name(groups)["encoder.1.norm.weight"] == pytest.approx(0.3 * BASE)
+    assert lr_by_name(groups)["encoder_blocks.1.norm.weight"] == pytest.approx(0.65 * BASE)
+
+
+def test_a_known_model_inside_an_unknown_one_is_told(capsys):
+    model = nn.Module()
+    model.transformer = WanModel()
+    lr_grid.param_groups(model, {"ffn_lr": "2x"}, lr=BASE)
+    assert "transformer is a wan: give that, not what wraps it" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("grid", "problem"),
     [
         ({"self_atn_lr": 1e-4}, r"self_atn_lr: is no setting of a grid. Did you mean self_attn_lr\?"),
         ({"norm_lr": 1e-4}, "norm_lr: this network has no norm module in flux"),
         ({"block_lr": "double_7:1e-4"}, "block 7 is out of range, flux has double 0-2"),
-        ({"te_ffn_lr": 1e-4}, "te_ffn_lr: this network has no module of a text encoder"),
+        ({"te_ffn_lr": 1e-4}, "a text encoder is a model of its own here"),
         ({"loraplus_lr_ratio": 4}, "nothing that trains here has an up side"),
         ({"self_attn_lr": 0, "default_lr": 0}, "every LR is 0"),
         ("nowhere.toml", "nowhere.toml: no such file"),
@@ -236,6 +346,35 @@ def test_an_unknown_architecture_is_gridded_without_a_table():
 def test_bad_settings_are_told(grid, problem):
     with pytest.raises(GridError, match=problem):
         lr_grid.param_groups(Flux(), grid, lr=BASE, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"lr": float("nan")}, "lr: nan is not a number"),
+        ({"lr": None}, "lr: None is not a number: give the base LR"),
+        ({"lr": True}, "lr: True is not a number"),
+        ({"plan_file": "plan.png"}, "plan_file: plan.png is no .json file"),
+        ({"grid": {1: 2}}, "1: is no setting of a grid"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_told(arguments, problem):
+    with pytest.raises(GridError, match=problem):
+        lr_grid.param_groups(Flux(), **{"grid": {}, "lr": BASE, **arguments})
+
+
+def test_what_is_no_model_is_told():
+    with pytest.raises(GridError, match=r"list is no torch module: give the model, e\.g\. pipeline\.transformer"):
+        lr_grid.param_groups([Flux()], {}, lr=BASE)
+    with pytest.raises(GridError, match="none of its modules is named after a module of the model"):
+        lr_grid.param_groups(WanModel(), {}, lr=BASE, adapter=Flux())
+
+
+def test_python_values_do_as_well_as_text():
+    grid = {"train_components": {"ffn", "mod"}, "train_double_block_indices": range(2), "ffn_lr": 2e-4}
+    lrs = lr_by_name(lr_grid.param_groups(Flux(), grid, lr=BASE, quiet=True))
+    assert set(lrs.values()) == {2e-4, BASE}
+    assert not any("double_blocks.2" in name for name in lrs)
 
 
 def test_a_model_in_which_nothing_trains_is_told():

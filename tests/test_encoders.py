@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from small_models import Flux, TextEncoder, lr_by_name, make_network, start
+from small_models import Flux, TextEncoder, lr_by_name, make_network, start, trainer_args
 
 from lr_grid.errors import GridError
 
@@ -104,10 +104,27 @@ def test_the_grid_of_an_encoder_is_printed_and_written(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("grid", "problem"),
     [
-        ({"te_cross_attn_lr": "1e-4"}, "te_cross_attn_lr: this network has no cross_attn module in TextEncoder"),
+        (
+            {"te_cross_attn_lr": "1e-4"},
+            "te_cross_attn_lr: this network has no cross_attn module in te1 \\(TextEncoder\\)",
+        ),
         ({"te3_ffn_lr": "1e-4"}, r"te3_ffn_lr: this network has no module of te3 \(text encoders: te1, te2"),
         ({"te_block_lr": "7:1e-4"}, r"te_block_lr: .* out of range.*te_block_lr speaks of every text encoder"),
         ({"te1_train_block_indices": "5"}, "te1_train_block_indices: block 5 is out of range"),
+        ({"te_peak_position": "0.5"}, "te_peak_position has no effect with te_depth_strategy=flat"),
+        (
+            {"te1_depth_strategy": "linear", "te1_peak_position": "0.5"},
+            "te1_peak_position belongs to te1_depth_strategy",
+        ),
+        ({"te_train_components": "ffn", "te_self_attn_lr": "1e-4"}, "te_self_attn_lr is set, but te_train_components"),
+        (
+            {"te_ffn_lr": "2x", "te1_ffn_lr": "3x", "te2_ffn_lr": "1x"},
+            "te_ffn_lr sets nothing: te1_ffn_lr, te2_ffn_lr take",
+        ),
+        (
+            {"te_depth_strategy": "linear", "te1_depth_strategy": "flat", "te1_min_depth_factor": "0.1"},
+            "te1_min_depth_factor has no effect with te1_depth_strategy=flat",
+        ),
         ({"te_atention_lr": "1"}, r"te_atention_lr: neither lr-grid nor"),
         ({"te_per_layer_lr": "true"}, "te_per_layer_lr: neither lr-grid nor"),
         ({"te_depth_scope": "model", "te_depth_strategy": "linear"}, "te_depth_scope: neither lr-grid nor"),
@@ -136,3 +153,31 @@ def test_a_te_key_that_nothing_takes_is_told():
     # What one of the encoders takes is no mistake.
     network = make_network(model, encoders, te_ffn_lr="2x", te2_block_lr="layers:1e-5")
     start(network, model, encoders)
+
+
+def test_what_one_encoder_sets_aside_is_no_mistake_of_the_other():
+    grid = {"te_depth_strategy": "linear", "te_min_depth_factor": "0.5", "te1_depth_strategy": "flat"}
+    lrs = lrs_of(two_encoders(), **grid)
+    assert te(lrs, 1)[1, "mlp"] == TE1
+    assert te(lrs, 2)[1, "mlp"] == pytest.approx(0.5 * TE2)
+    lrs = lrs_of(two_encoders(), te_ffn_lr="2x", te1_train_components="self_attn")
+    assert te(lrs, 1) == pytest.approx({(0, "self_attn"): TE1, (1, "self_attn"): TE1})
+    assert te(lrs, 2)[0, "mlp"] == pytest.approx(2 * TE2)
+
+
+def test_arguments_win_over_a_file_also_where_the_file_speaks_of_one_encoder(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text('te1_ffn_lr = "0.1x"\nte_self_attn_lr = "3x"\n', encoding="utf-8")
+    lrs = lrs_of(two_encoders(), grid=str(file), te_ffn_lr="2x", te1_self_attn_lr="1x", te2_self_attn_lr="5x")
+    assert te(lrs, 1) == pytest.approx(
+        {(i, k): TE1 * (2 if k == "mlp" else 1) for i in (0, 1) for k in ("mlp", "self_attn")}
+    )
+    assert te(lrs, 2)[0, "self_attn"] == pytest.approx(5 * TE2)
+
+
+def test_a_components_ratio_in_a_run_of_the_encoders_alone_is_told():
+    model, encoders = Flux(1, 1), two_encoders()
+    network = make_network(model, encoders, loraplus_ffn_lr_ratio="4", te_ffn_lr="2x")
+    network.prepare_network(trainer_args())
+    with pytest.raises(GridError, match="loraplus_ffn_lr_ratio: the U-Net or DiT is not trained in this run"):
+        network.apply_to(encoders, model, True, False)

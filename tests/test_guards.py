@@ -105,3 +105,18 @@ def test_options_that_only_full_fine_tuning_reads_are_told():
     assert len(said) == 2
     assert "--mlp_lr is for full fine-tuning" in said[0]
     assert "put ffn_lr into --network_args" in said[0]
+
+
+def test_a_dropout_that_reaches_nobody_is_told():
+    args = trainer_args(network_dropout=0.5)
+    assert idle_options(args, "networks.lora") == []
+    assert idle_options(args, "networks.oft", False) == ["--network_dropout 0.5 does nothing to networks.oft here"]
+    assert "give dropout=..." in idle_options(args, "lycoris.kohya", False)[0]
+
+
+def test_cyclic_lr_needs_both_its_ends_per_group():
+    args = trainer_args(lr_scheduler_type="CyclicLR", lr_scheduler_args=["max_lr=[1e-3,1e-3]", "base_lr=1e-5"])
+    with pytest.raises(GridError, match="CyclicLR gives all groups one LR"):
+        check_optimizer(args, TWO)
+    args.lr_scheduler_args[1] = "base_lr=[1e-5,1e-5]"
+    check_optimizer(args, TWO)

@@ -83,12 +83,6 @@ def test_the_depth_curve_of_the_model_is_no_matter_of_its_encoders():
     [
         ({"te_ffn_lr": "fast"}, "te_ffn_lr: 'fast' is not a learning rate"),
         ({"te_component_lr": "ffnn:1e-4"}, "te_component_lr: 'ffnn' is no component; .* Did you mean ffn?"),
-        ({"te_peak_position": "0.5"}, "te_peak_position has no effect with te_depth_strategy=flat"),
-        (
-            {"te1_depth_strategy": "linear", "te1_peak_position": "0.5"},
-            "te1_peak_position belongs to te1_depth_strategy",
-        ),
-        ({"te_train_components": "ffn", "te_self_attn_lr": "1e-4"}, "te_self_attn_lr is set, but te_train_components"),
     ],
 )
 def test_bad_te_settings_are_told_as_they_are_spelled(settings, problem):

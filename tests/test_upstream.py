@@ -1,12 +1,15 @@
 """Which arguments a network module takes, read from its source."""
 
 import logging
+import re
 
 import pytest
+from small_models import Flux, make_network
 
 from lr_grid.accepted import known_keys
 from lr_grid.errors import GridError, Problems
 from lr_grid.passed_on import check_arguments, check_block_curves, check_regex_pairs
+from lr_grid.quirks import check_flags, idle_arguments
 from lr_grid.upstream import load_base
 
 logger = logging.getLogger(__name__)
@@ -169,3 +172,61 @@ def test_a_missing_trainer_is_told():
         load_base("networks.lora_nowhere")
     with pytest.raises(GridError, match="pip install lycoris-lora"):
         load_base("lycoris_not_there")
+
+
+@pytest.mark.parametrize(
+    ("base", "arguments", "problem"),
+    [
+        ("networks.lora_flux", {"split_qkv": "true"}, "split_qkv: .* it takes 'true' for False. Give split_qkv=True"),
+        ("networks.lora_sd3", {"train_t5xxl": "1"}, "train_t5xxl: .* takes '1' for False"),
+        ("networks.oft_flux", {"enable_all_linear": "False"}, "enable_all_linear: .* takes every text for true"),
+        ("lycoris.kohya", {"decompose_both": "False"}, "decompose_both: .* takes every text for true"),
+    ],
+)
+def test_flags_that_upstream_reads_as_their_opposite_are_told(base, arguments, problem):
+    problems = Problems()
+    check_flags(base, arguments, problems)
+    assert len(problems.found) == 1
+    assert re.search(problem, problems.found[0])
+
+
+def test_flags_that_upstream_reads_as_they_say_pass():
+    problems = Problems()
+    check_flags("networks.lora_flux", {"split_qkv": "True", "train_t5xxl": "False"}, problems)
+    check_flags("networks.lora_anima", {"verbose": "true", "train_llm_adapter": "true"}, problems)
+    check_flags("networks.oft", {"enable_conv": "True"}, problems)
+    assert problems.found == []
+
+
+def test_arguments_without_what_they_need_are_noted():
+    assert idle_arguments("networks.lora", {"conv_alpha": "1"}) == ["conv_alpha has no effect without conv_dim"]
+    assert idle_arguments("networks.lora", {"block_alphas": "1", "down_lr_weight": "1"}) == []
+    assert idle_arguments("networks.lora_flux", {"ggpo_beta": "0.1"}) == ["ggpo_beta has no effect without ggpo_sigma"]
+    assert idle_arguments("networks.lora_lumina", {"mlp_dim": "4"}) == [
+        "mlp_dim: networks.lora_lumina takes it and never uses it"
+    ]
+    assert idle_arguments("lycoris.kohya", {"conv_alpha": "1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"algo": "lohaa"}, r"algo: LyCORIS has no 'lohaa'; it has .*loha.* Did you mean loha\?"),
+        (
+            {"preset": "attn-mpl"},
+            r"preset: LyCORIS has no 'attn-mpl', and there is no such file; .*Did you mean attn-mlp\?",
+        ),
+    ],
+)
+def test_an_algorithm_or_preset_that_lycoris_does_not_have_is_told(arguments, problem):
+    with pytest.raises(GridError, match=problem):
+        make_network(Flux(), ffn_lr="2x", **arguments)
+
+
+def test_dropout_as_an_argument_of_a_plain_lora_is_told():
+    problems = Problems()
+    known = frozenset({"conv_dim", "neuron_dropout"})
+    check_arguments("networks.lora", known, {"dropout": None, "conv_dim": "4"}, frozenset(), problems)
+    assert problems.found == []
+    check_arguments("networks.lora", known, {"dropout": "0.5"}, frozenset(), problems)
+    assert "Give the trainer's --network_dropout" in problems.found[0]
