@@ -76,8 +76,12 @@ def test_upstream_lora_trains_and_the_probe_sees_it(musubi: Musubi, tmp_path: Pa
     assert (result.state_folder / "optimizer.bin").is_file()
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_every_tiny_model_trains(musubi: Musubi, tmp_path: Path, model: str) -> None:
+def test_every_tiny_model_is_known() -> None:
+    assert TENSORS.keys() == MODELS.keys()
+
+
+@pytest.mark.parametrize("model", ["qwen_60", "zimage_30", "hv_20_40"])  # those that no other test trains
+def test_a_tiny_model_trains(musubi: Musubi, tmp_path: Path, model: str) -> None:
     script, module = UPSTREAM[model.partition("_")[0]]
     result = musubi.run(
         script, model, workdir=tmp_path, network_module=module, network_args=["loraplus_lr_ratio=4"], steps=2

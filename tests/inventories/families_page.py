@@ -21,7 +21,7 @@ INTRO = """\
 # Blocks and components of diffusers' models
 
 Look your model up in the first table: its **stacks** are the names and block numbers that `block_lr_weight`,
-`block_lr`, `block_dims` and the like understand (`double_0-6:0.3`), and the numbers say how many weight matrices
+`block_lr` and the like understand (`double_0-6:0.3`), and the numbers say how many weight matrices
 (Linears and convolutions) each component has; `norm` counts norm layers instead. The second part lists, family by
 family, which module counts as what.
 

@@ -20,9 +20,9 @@ INTRO = """\
 # Blocks and components of the models in kohya's trainers
 
 Look your model up in the first table. Its **stacks** are the names and block numbers that `block_lr_weight`,
-`block_lr`, `block_dims` and the like understand: `double 0-18` means that `double_0-6:0.3` is about its first seven
+`block_lr` and the like understand: `double 0-18` means that `double_0-6:0.3` is about its first seven
 blocks. A stack in (parentheses) gets no LoRA by default. The numbers say how many modules of each component the
-trainer's network module puts a LoRA on: a component without a number has none there, and an LR for it changes nothing.
+trainer's network module puts a LoRA on: a component without a number has none there, and an LR for it is refused.
 The last part lists, family by family, which module counts as what.
 
 - Depth restarts in every stack. A U-Net is one stack, `unet`, in the numbering of kohya's `block_dims`.
