@@ -35,7 +35,10 @@ def test_networks_stays_a_portion_of_the_trainers_namespace():
     assert networks.__file__ is None
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "networks").glob("*.py")), ids=lambda f: f.name)
+GRID_MODULES = [*sorted((ROOT / "networks").glob("*.py")), *sorted((ROOT / "lr_grid" / "musubi").glob("*_grid.py"))]
+
+
+@pytest.mark.parametrize("file", GRID_MODULES, ids=lambda f: f"{f.parent.name}/{f.name}")
 def test_network_modules_are_a_few_lines(file):
     assert len(file.read_text().splitlines()) <= 8
 

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 pytestmark = pytest.mark.trainer
 
+ROOT = Path(__file__).parent.parent
+
 UNET_ONLY = "--network_train_unet_only"
+
+
+def network_modules(folder: Path, function: str) -> set[str]:
+    """The trainer's files that make networks to train."""
+    return {file.stem for file in folder.glob("*.py") if f"\ndef {function}(" in file.read_text(encoding="utf-8")}
+
+
+def test_every_network_module_of_sd_scripts_has_a_grid(sd_scripts):
+    found = network_modules(sd_scripts.folder / "networks", "create_network")
+    assert len(found) == 10
+    assert {f"{name}_grid" for name in found} | {"lycoris_grid"} == {file.stem for file in ROOT.glob("networks/*.py")}
+
+
+def test_every_network_module_of_musubi_tuner_has_a_grid(musubi):
+    found = network_modules(musubi.folder / "src" / "musubi_tuner" / "networks", "create_arch_network")
+    assert len(found) == 14
+    ours = {file.stem for file in ROOT.glob("lr_grid/musubi/*_grid.py")}
+    assert {f"{name}_grid" for name in found} | {"lycoris_grid"} == ours
 
 
 @pytest.fixture
