@@ -153,28 +153,7 @@ class GridModule:
         """Checks the arguments, has ``make(arguments)`` call the wrapped module's ``function``, puts the grid on."""
         problems = Problems()
         settings = read_settings(kwargs, problems)
-        known = known_keys(self._make)
-        passed = {key: value for key, value in kwargs.items() if key in (known or ()) or not is_grid_key(key)}
-        check_arguments(self.base_name, known, passed, HINTS, problems)
-        check_regex_pairs(passed, problems)
-        check_block_curves(passed, problems)
-        check_flags(self.base_name, passed, problems)
-        check_lycoris(self.base, passed, problems)
-        notices = idle_arguments(self.base_name, passed)
-        if function is not self._make:  # made from weights, a module takes fewer keys than it knows
-            taken = known_keys(function) or frozenset()
-            ignored = sorted(k for k in passed if not (k in taken | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
-            if ignored:
-                notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
-            passed = {key: value for key, value in passed.items() if key in taken}
-        if (
-            "network_reg_dims" in passed
-            and any(map(is_train_indices, settings.given))
-            and settings.given - passed.keys()
-        ):
-            notices.append(
-                "train_*_block_indices holds for the modules of network_reg_dims, too (not so without a grid)"
-            )
+        passed, notices = self._arguments(kwargs, settings.given, function, problems)
         # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
         active = bool(settings.given - passed.keys())
         weights = None
@@ -203,6 +182,30 @@ class GridModule:
         takes_dropout = "dropout" in kwargs if self.base_name.startswith("lycoris") else takes_a_dropout(self.base_name)
         swap_class(network, GridState(self.base_name, grid, active, notices, takes_dropout))
         return network
+
+    def _arguments(
+        self, kwargs: dict[str, Any], given: frozenset[str], function: Any, problems: Problems
+    ) -> tuple[dict[str, Any], list[str]]:
+        """(what of --network_args is handed on to the wrapped module, checked; lines about what has no effect there)"""
+        known = known_keys(self._make)
+        passed = {key: value for key, value in kwargs.items() if key in (known or ()) or not is_grid_key(key)}
+        check_arguments(self.base_name, known, passed, HINTS, problems)
+        check_regex_pairs(passed, problems)
+        check_block_curves(passed, problems)
+        check_flags(self.base_name, passed, problems)
+        check_lycoris(self.base, passed, problems)
+        notices = idle_arguments(self.base_name, passed)
+        if function is not self._make:  # made from weights, a module takes fewer keys than it knows
+            taken = known_keys(function) or frozenset()
+            ignored = sorted(k for k in passed if not (k in taken | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
+            if ignored:
+                notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
+            passed = {key: value for key, value in passed.items() if key in taken}
+        if "network_reg_dims" in passed and any(map(is_train_indices, given)) and given - passed.keys():
+            notices.append(
+                "train_*_block_indices holds for the modules of network_reg_dims, too (not so without a grid)"
+            )
+        return passed, notices
 
     def _take_over(
         self, passed: dict[str, Any], unet: Any, problems: Problems
