@@ -12,6 +12,7 @@ from torch import nn
 from lr_grid.anatomy import known_inside, read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems, did_you_mean
+from lr_grid.gridfile import ONETRAINER_BLOCK, PUBLISHED_BLOCK, read_table
 from lr_grid.groups import build_groups
 from lr_grid.keys import HINTS, is_grid_key
 from lr_grid.plan import ModuleFacts, Plan, TrainerLrs
@@ -77,7 +78,7 @@ def param_groups(
         problems.add("a text encoder is a model of its own here: give it to param_groups, with keys without te_")
     problems.raise_if_any()
 
-    plan = make_plan(bound, facts, TrainerLrs(base_lr), [MAIN_PART])
+    plan = make_plan(bound, facts, TrainerLrs(base_lr, words="the base LR"), [MAIN_PART])
     plan = _keep_frozen(plan, trained)
     groups, descriptions = build_groups(plan, {module.path: module.parameters for module in trained})
     held = {id(parameter) for group in groups for parameter in group["params"]}
@@ -141,11 +142,18 @@ def _keep_frozen(plan: Plan, trained: list[TrainedModule]) -> Plan:
 
 
 def _settings(grid: Mapping[str, Any] | str | Path | None, problems: Problems) -> GridSettings:
-    arguments = dict(grid) if isinstance(grid, Mapping) else {} if grid is None else {"grid": str(grid)}
+    arguments = {str(key): value for key, value in grid.items()} if isinstance(grid, Mapping) else {}
+    if any(isinstance(arguments.get(block), Mapping) for block in (PUBLISHED_BLOCK, ONETRAINER_BLOCK)):
+        try:
+            return read_settings({}, problems, read_table("grid", arguments), words="grid")
+        except ValueError as error:
+            raise GridError([str(error)]) from None
+    if isinstance(grid, (str, Path)):
+        arguments = {"grid": str(grid)}
     for key in arguments:
-        if not is_grid_key(str(key)):
-            problems.add(f"{key}: is no setting of a grid.{did_you_mean(str(key), HINTS)}")
-    return read_settings({str(key): value for key, value in arguments.items()}, problems)
+        if not is_grid_key(key):
+            problems.add(f"{key}: is no setting of a grid.{did_you_mean(key, HINTS)}")
+    return read_settings(arguments, problems, words="grid")
 
 
 def _sites(trained: list[TrainedModule], model: nn.Module) -> Sites:

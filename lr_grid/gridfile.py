@@ -56,7 +56,7 @@ def load_grid_file(name: str) -> GridFile:
         raise ValueError(f"{name}: not valid {suffix[1:].upper()}: {error}{hint}") from None
     if not isinstance(data, dict) or not data:
         raise ValueError(f"{name}: holds {'nothing' if not data else type(data).__name__}, not a table of settings")
-    return _translate(name, data)
+    return read_table(name, data)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -68,7 +68,11 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _translate(name: str, data: dict[str, Any]) -> GridFile:
+def read_table(name: str, data: dict[str, Any]) -> GridFile:
+    """What a table says, read from a file called ``name``: settings, or a published block among other things.
+
+    Raises: ValueError for a published block whose ``enabled`` is no flag.
+    """
     published, onetrainer = data.get(PUBLISHED_BLOCK), data.get(ONETRAINER_BLOCK)
     if not isinstance(published, dict) and not isinstance(onetrainer, dict):
         return GridFile(settings=data)

@@ -20,6 +20,8 @@ class TrainerLrs:
     """--unet_lr"""
     text_encoders: tuple[float, ...] = ()
     """--text_encoder_lr: none, one for all, or one per encoder."""
+    words: str = "the trainer's LR"
+    """What the base LR is called, for people."""
 
     @property
     def base(self) -> float:

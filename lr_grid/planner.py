@@ -79,7 +79,7 @@ class _Calculator:
     def __init__(self, grid: BoundGrid, lrs: TrainerLrs):
         self.grid, self.lrs = grid, lrs
         self.reach = Reach()
-        self.parts = {part: _Part(own, self.base_of(part), self.reach) for part, own in grid.parts.items()}
+        self.parts = {part: _Part(own, self.base_of(part), lrs.words, self.reach) for part, own in grid.parts.items()}
 
     def base_of(self, part: str) -> float:
         """What a relative LR multiplies in a part: the trainer's LR for it."""
@@ -119,10 +119,10 @@ class _Calculator:
 class _Part:
     """The formula in one part; LRs of components and depth factors are worked out once."""
 
-    def __init__(self, grid: PartGrid, base: float, reach: Reach):
+    def __init__(self, grid: PartGrid, base: float, base_words: str, reach: Reach):
         self.grid, self.base, self.reach, self.settings = grid, base, reach, grid.settings
         self.default_rate = self.settings.default_lr or Rate(1.0, relative=True)
-        self.default_words = self.settings.key("default_lr") if self.settings.default_lr else "the trainer's LR"
+        self.default_words = self.settings.key("default_lr") if self.settings.default_lr else base_words
         self.components: dict[str, tuple[float, str]] = {}
         """Worked out when a module asks: a component that does not train raises no questions."""
         self.depths: dict[tuple[str, int], float] = {}
@@ -207,7 +207,7 @@ def _suspicions(rows: Sequence[Row], done: _Calculator) -> list[str]:
         for component, rate in part.settings.component_lr.items():
             if not rate.relative and part.base and abs(rate.value) > FAR * abs(part.base):
                 key, times = part.settings.key(f"{component}_lr"), rate.value / part.base
-                lines.append(f"{key} {rate} is {times:.4g} times the trainer's LR: was {rate}x meant?")
+                lines.append(f"{key} {rate} is {times:.4g} times {done.lrs.words}: was {rate}x meant?")
     for name in dict.fromkeys(row.site.part for row in rows):
         if all(row.frozen for row in rows if row.site.part == name):
             lines.append(f"all of {name} is frozen in this run")

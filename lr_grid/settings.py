@@ -85,13 +85,21 @@ class GridSettings:
         return self.key(f"loraplus_{name}_lr_ratio" if name else "loraplus_lr_ratio")
 
 
-def read_settings(arguments: Mapping[str, Any], problems: Problems) -> GridSettings:
-    """Parses the grid's own keys of --network_args (others are left alone) and the grid file they name."""
+def read_settings(
+    arguments: Mapping[str, Any], problems: Problems, file: GridFile | None = None, words: str = "--network_args"
+) -> GridSettings:
+    """Parses the grid's own keys of --network_args (others are left alone) and the grid file they name.
+
+    Args:
+        file: a grid file that was read already.
+        words: what the arguments are called in messages.
+    """
     own = {key: value for key, value in arguments.items() if is_grid_key(key)}
-    file = _read_file(own.pop("grid"), problems) if "grid" in own else GridFile()
+    if file is None:
+        file = _read_file(own.pop("grid"), problems) if "grid" in own else GridFile()
     published = _expand_components(file.published, f"{arguments.get('grid')}, per_layer_lr", problems)
     from_file = _expand_components(file.settings, str(arguments.get("grid")), problems)
-    from_args = _expand_components(own, "--network_args", problems)
+    from_args = _expand_components(own, words, problems)
     for key in (*from_file, *published):
         if not is_grid_key(key) or key == "grid":
             problems.add(f"{arguments['grid']}: {key!r} is no setting of a grid.{did_you_mean(key, HINTS)}")

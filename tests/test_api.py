@@ -377,6 +377,15 @@ def test_python_values_do_as_well_as_text():
     assert not any("double_blocks.2" in name for name in lrs)
 
 
+def test_a_published_block_does_as_a_table_too():
+    block = {"enabled": True, "component_lr": {"self_attn": 4e-4, "cross_attn": 2e-4}, "depth_strategy": "flat"}
+    lrs = lr_by_name(lr_grid.param_groups(Flux(), {"learning_rate": 1e-4, "per_layer_lr": block}, lr=BASE, quiet=True))
+    assert lrs["double_blocks.0.img_attn.qkv.weight"] == 4e-4
+    assert lrs["double_blocks.0.img_mlp.0.weight"] == 3e-4  # the published default_lr
+    with pytest.raises(GridError, match="enabled: 'perhaps' is neither true nor false"):
+        lr_grid.param_groups(Flux(), {"per_layer_lr": {"enabled": "perhaps"}}, lr=BASE)
+
+
 def test_a_model_in_which_nothing_trains_is_told():
     with pytest.raises(GridError, match="no parameter has requires_grad"):
         lr_grid.param_groups(Flux().requires_grad_(False), {}, lr=BASE)

@@ -326,7 +326,7 @@ def _subtitle(plan: Plan) -> str:
     frozen = sum(row.frozen for row in rows)
     lrs = [lr for row in rows for lr in (row.lr_down, row.lr_up) if lr]
     spread = f" · LRs {format_lr(min(lrs))} to {format_lr(max(lrs))}" if lrs else ""
-    return f"trainer's LR {format_lr(plan.base_lr)}{spread} · {len(rows) - frozen} modules train, {frozen} are frozen"
+    return f"base LR {format_lr(plan.base_lr)}{spread} · {len(rows) - frozen} modules train, {frozen} are frozen"
 
 
 def _notes(plan: Plan, panels: Sequence[_Panel]) -> list[tuple[str, str]]:
