@@ -99,7 +99,7 @@ def network_modules(network: nn.Module, base: str) -> list[nn.Module]:
         raise GridError([f"{base} keeps its modules in an unknown way (no list unet_loras): lr-grid cannot grid it"])
     lists = [getattr(network, name, None) for name in _LISTS]
     # LyCORIS makes an empty module of a norm that it cannot train (RMSNorm).
-    return [module for modules in lists for module in modules or [] if own_parameters(module)]
+    return [module for modules in lists for module in modules or [] if any(True for _ in module.parameters())]
 
 
 def module_name(module: nn.Module) -> str:
