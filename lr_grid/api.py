@@ -67,6 +67,10 @@ def param_groups(
     problems = Problems()
     base_lr = _check(model, lr, plan_file, problems)
     settings = _settings(grid, problems)
+    if settings.encoders:
+        problems.add(
+            "te_ keys: a text encoder is a model of its own here: give it to param_groups, with keys without te_"
+        )
     problems.raise_if_any()
     trained = _trained(model, adapter)
     bare = unwrap(model)
@@ -74,8 +78,6 @@ def param_groups(
     facts = {module.path: _facts(module) for module in trained}
     if settings.loraplus and not any(fact.has_up for fact in facts.values()):
         problems.add("loraplus: nothing that trains here has an up side (lora_B), so LoRA+ sets nothing")
-    if settings.encoders:
-        problems.add("a text encoder is a model of its own here: give it to param_groups, with keys without te_")
     problems.raise_if_any()
 
     plan = make_plan(bound, facts, TrainerLrs(base_lr, words="the base LR"), [MAIN_PART])
@@ -104,7 +106,7 @@ def _check(model: object, lr: object, plan_file: str | Path | None, problems: Pr
     if plan_file is not None and Path(plan_file).suffix != ".json":
         problems.add(f"plan_file: {plan_file} is no .json file (the picture lands beside it)")
     try:
-        return number(lr if isinstance(lr, (int, float)) else None)
+        return number(None if isinstance(lr, str) else lr)
     except ValueError:
         problems.add(f"lr: {lr!r} is not a number: give the base LR, e.g. 1e-4")
         return 0.0
@@ -133,6 +135,9 @@ def _keep_frozen(plan: Plan, trained: list[TrainedModule]) -> Plan:
         replace(row, lr_down=0.0, lr_up=0.0, frozen=True, why=why) if row.site.path in gone else row
         for row in plan.rows
     ]
+    if all(row.frozen for row in rows):
+        cure = "requires_grad_(True) makes it train again"
+        raise GridError([f"all that this grid would train was frozen by an earlier call: {cure}"])
     thawed = sum(not row.frozen for row in plan.rows if row.site.path in gone)
     notices = plan.notices
     if thawed:
@@ -150,6 +155,8 @@ def _settings(grid: Mapping[str, Any] | str | Path | None, problems: Problems) -
             raise GridError([str(error)]) from None
     if isinstance(grid, (str, Path)):
         arguments = {"grid": str(grid)}
+    elif grid is not None and not isinstance(grid, Mapping):
+        raise GridError([f"grid: {type(grid).__name__} is neither a table of settings nor the name of a grid file"])
     for key in arguments:
         if not is_grid_key(key):
             problems.add(f"{key}: is no setting of a grid.{did_you_mean(key, HINTS)}")
@@ -166,7 +173,7 @@ def _sites(trained: list[TrainedModule], model: nn.Module) -> Sites:
             unknown.append(module.path)
         sites.append(Site(module.path, module.path, MAIN_PART, stack, block, component or "other"))
     known = known_inside(model) if layout.family == type(model).__name__ else ""
-    hint = (f"{known}: give that, not what wraps it",) if known else ()
+    hint = (f"{known}: give that, if it is all that trains",) if known else ()
     return Sites(tuple(sites), layout, {}, (*unknown_notice(unknown), *hint))
 
 

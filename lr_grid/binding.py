@@ -102,6 +102,7 @@ def bind_settings(
     upstream_rules: tuple[ModuleRule, ...] = (),
     upstream_weights: list[float] | None = None,
     upstream_indices: Iterable[str] = (),
+    encoder_hint: str = "",
 ) -> BoundGrid:
     """Holds settings against the sites of a network, and notes every setting that matches nothing.
 
@@ -109,6 +110,7 @@ def bind_settings(
         upstream_rules: the wrapped module's network_reg_lrs.
         upstream_weights: its down/mid/up_lr_weight as one factor a block, in kohya's numbering.
         upstream_indices: ``train_*_block_indices`` keys it takes itself (checked here, obeyed there).
+        encoder_hint: how the wrapped module would train a third text encoder, T5.
     """
     main = PartGrid(MAIN_PART, settings, sites.layout)
     grid = BoundGrid(settings, sites, {MAIN_PART: main}, upstream_rules)
@@ -126,7 +128,7 @@ def bind_settings(
             idle = _bind_part(grid.parts[part], sites, problems)
             wrong.append({**idle, **contradictions(settings.encoders[part])})
     tell_shared(wrong, EVERY_ENCODER, problems)
-    _check_encoders(settings, sites, problems)
+    _check_encoders(settings, sites, encoder_hint, problems)
     paths = tuple(site.path for site in sites.all)
     names = tuple(site.name for site in sites.all)
     _check_matches("module_lr", settings.module_lr, sites, _matches, paths, problems)
@@ -152,7 +154,7 @@ def _bind_part(
     return {**no_weight, **no_lr, **_missing_components(grid, here)}
 
 
-def _check_encoders(settings: GridSettings, sites: Sites, problems: Problems) -> None:
+def _check_encoders(settings: GridSettings, sites: Sites, encoder_hint: str, problems: Problems) -> None:
     """Notes te_ keys of text encoders that the network does not have, and those that keys of all its encoders hide."""
     have = sorted(sites.encoder_layouts)
     for key in sorted(settings.given):
@@ -161,10 +163,13 @@ def _check_encoders(settings: GridSettings, sites: Sites, problems: Problems) ->
             problems.add(f"{key}: this network has no module of a text encoder")
         elif section == "te":
             winners = [settings.encoders[part].spelling[name] for part in have if part in settings.encoders]
-            if key not in winners and all(settings.source[key] == settings.source[winner] for winner in winners):
-                problems.add(f"{key} sets nothing: {', '.join(winners)} take its place in every text encoder")
+            same = all(settings.source.get(key) == settings.source.get(winner) for winner in winners)
+            if winners and key not in winners and same:
+                problems.add(f"{key} sets nothing, because of {', '.join(winners)}")
         elif section and section not in have:
-            problems.add(f"{key}: this network has no module of {section} (text encoders: {', '.join(have) or 'none'})")
+            listed_encoders = f"text encoders: {', '.join(have) or 'none'}"
+            hint = encoder_hint if section == "te3" else ""
+            problems.add(f"{key}: this network has no module of {section} ({listed_encoders}{hint})")
 
 
 def _bind_indices(

@@ -25,6 +25,8 @@ ONETRAINER_BLOCK = "block_learning_rate_multiplier"
 class GridFile:
     """What a grid file says: settings in the vocabulary of --network_args."""
 
+    name: str = "grid"
+    """What it is called in messages."""
     settings: dict[str, Any] = field(default_factory=dict)
     published: dict[str, Any] = field(default_factory=dict)
     """Settings of a published block. They are read as they stand: a component or block the network does not have is no
@@ -75,8 +77,8 @@ def read_table(name: str, data: dict[str, Any]) -> GridFile:
     """
     published, onetrainer = data.get(PUBLISHED_BLOCK), data.get(ONETRAINER_BLOCK)
     if not isinstance(published, dict) and not isinstance(onetrainer, dict):
-        return GridFile(settings=data)
-    result = GridFile()
+        return GridFile(name, settings=data)
+    result = GridFile(name)
     if isinstance(published, dict):
         result.published, notices = _published(name, published)
         result.notices += notices

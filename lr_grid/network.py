@@ -171,7 +171,9 @@ class GridModule:
         modules = network_modules(network, self.base_name)
         sites = read_sites(modules, unet, text_encoder)
         rules = regex_rules(network, modules)
-        grid = bind_settings(settings, sites, problems, rules, weights, passed.keys())
+        t5 = "train_t5xxl" in (known_keys(self._make) or ()) and not self.base_name.startswith("lycoris")
+        hint = "; T5 trains with train_t5xxl=True" if t5 and kwargs.get("train_t5xxl") != "True" else ""
+        grid = bind_settings(settings, sites, problems, rules, weights, passed.keys(), hint)
         if settings.loraplus or any(encoder.loraplus for encoder in settings.encoders.values()):
             ups = [name for m in modules for name, _ in own_parameters(m) if side_of(name) == "up"]
             if not ups:

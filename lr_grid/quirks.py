@@ -13,23 +13,24 @@ from typing import Any
 from lr_grid.errors import Problems, did_you_mean, listed
 from lr_grid.passed_on import BLOCK_WEIGHTS
 
-# Compared with the very text "True": anything else is false.
+# Compared with the very text "True": anything else, ``true`` too, is false.
 _ONLY_TRUE = ("split_qkv", "train_t5xxl", "verbose")
 _IGNORES_CASE = ("networks.lora_anima",)
 # Turned into a flag by bool(text): anything is true.
 _ALWAYS_TRUE = {"networks.oft": ("enable_all_linear", "enable_conv"), "lycoris": ("decompose_both",)}
+_TRUE = ("true", "1", "yes", "on")
 # Read only beside one of the others.
 _NEEDS: dict[str, tuple[str, ...]] = {
     "block_lr_zero_threshold": BLOCK_WEIGHTS,
     "block_alphas": ("block_dims", *BLOCK_WEIGHTS),
     "conv_block_dims": ("block_dims", *BLOCK_WEIGHTS),
     "conv_block_alphas": ("conv_block_dims",),
-    "conv_alpha": ("conv_dim",),
+    "conv_alpha": ("conv_dim", "conv_block_dims"),
     "ggpo_beta": ("ggpo_sigma",),
     "ggpo_sigma": ("ggpo_beta",),
 }
 # Taken, and never used.
-_NEVER_READ = {"networks.lora_lumina": ("conv_dim", "conv_alpha", "mlp_dim", "split_qkv")}
+_NEVER_READ = {"networks.lora_lumina": ("conv_dim", "conv_alpha")}
 
 
 _NO_DROPOUT = ("networks.dylora", "networks.oft")
@@ -42,16 +43,24 @@ def takes_a_dropout(base: str) -> bool:
 
 def check_flags(base: str, arguments: Mapping[str, Any], problems: Problems) -> None:
     """Notes flags whose text upstream takes for the opposite of what it says."""
+    # A preset of the user's own may bring LoKr in.
+    lokr = str(arguments.get("algo")).lower() == "lokr" or str(arguments.get("preset")).endswith(".toml")
     for prefix, keys in _ALWAYS_TRUE.items():
         for key in keys if base.startswith(prefix) else ():
-            if key in arguments and str(arguments[key]).strip().lower() not in ("true", "1", "yes", "on"):
+            if key == "decompose_both" and not lokr:  # nobody else reads it
+                continue
+            if key in arguments and str(arguments[key]).strip().lower() not in _TRUE:
                 said = f"{key}: {base} takes every text for true, {arguments[key]!r} too"
                 problems.add(f"{said}: leave it out, or give True")
     if base.startswith(("networks.lora_", "musubi_tuner.")) and base not in _IGNORES_CASE:
         for key in _ONLY_TRUE:
-            if key in arguments and str(arguments[key]) not in ("True", "False"):
-                said = f"{key}: {base} knows True and False, written so: it takes {arguments[key]!r} for False"
-                problems.add(f"{said}. Give {key}=True or {key}=False")
+            text = str(arguments.get(key, ""))
+            if text.strip().lower() in _TRUE and text != "True":
+                problems.add(
+                    f"{key}: {base} takes {text!r} for False (only True, written so, is true there): give {key}=True"
+                )
+    if base == "networks.lora_lumina" and arguments.get("split_qkv") == "True":
+        problems.add(f"split_qkv=True: {base} crashes when it saves (upstream's bug): leave it out")
 
 
 def check_lycoris(base: ModuleType, arguments: Mapping[str, Any], problems: Problems) -> None:

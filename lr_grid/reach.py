@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lr_grid.binding import BoundGrid, PartGrid
 from lr_grid.errors import Problems, tell_shared
 from lr_grid.keys import EVERY_ENCODER, split_section
+from lr_grid.settings import GridSettings
 from lr_grid.words import COMPONENTS, MAIN_PART
 
 
@@ -71,14 +72,23 @@ def _idle(grid: PartGrid, done: Reach) -> dict[str, str]:
         idle[key] = f"{key}={settings.depth_strategy}: no module that trains follows the curve"
     used = done.used.get(grid.part, set())
     for component, rate in settings.component_lr.items():  # 0 says no more than a train_* list that leaves it out
+        key = settings.key(f"{component}_lr")
+        if _overruled(settings, component, key):
+            continue
         if f"{component}_lr" in settings.given and component not in used and rate.value != 0:
-            key = settings.key(f"{component}_lr")
             idle[key] = f"{key}: sets nothing: no module that trains takes its LR from it"
     for component in COMPONENTS:
         key = settings.loraplus_key(component)
         if component in settings.loraplus and key not in done.ratios:
             idle[key] = f"{key}: no module that trains takes it, so this sets nothing"
     return idle
+
+
+def _overruled(settings: GridSettings, component: str, key: str) -> bool:
+    """Whether --network_args leave a component out that a file gives an LR to: that is no mistake."""
+    chosen, source = settings.train_components, settings.source
+    left_out = chosen is not None and component not in chosen
+    return left_out and source.get(key) != source.get(settings.key("train_components"))
 
 
 def idle_settings(grid: BoundGrid, done: Reach) -> list[str]:

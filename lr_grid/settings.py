@@ -97,12 +97,13 @@ def read_settings(
     own = {key: value for key, value in arguments.items() if is_grid_key(key)}
     if file is None:
         file = _read_file(own.pop("grid"), problems) if "grid" in own else GridFile()
-    published = _expand_components(file.published, f"{arguments.get('grid')}, per_layer_lr", problems)
-    from_file = _expand_components(file.settings, str(arguments.get("grid")), problems)
+    _check_unread(file, problems)
+    published = _expand_components(file.published, f"{file.name}, per_layer_lr", problems)
+    from_file = _expand_components(file.settings, file.name, problems)
     from_args = _expand_components(own, words, problems)
     for key in (*from_file, *published):
         if not is_grid_key(key) or key == "grid":
-            problems.add(f"{arguments['grid']}: {key!r} is no setting of a grid.{did_you_mean(key, HINTS)}")
+            problems.add(f"{file.name}: {key!r} is no setting of a grid.{did_you_mean(key, HINTS)}")
 
     raw = {key: value for key, value in {**published, **from_file, **from_args}.items() if key != "grid"}
     parsed = _parse_all(raw, problems)
@@ -131,16 +132,21 @@ def _read_file(name: Any, problems: Problems) -> GridFile:
         problems.add("grid: is empty; give the name of a .toml or .json file")
         return GridFile()
     try:
-        file = load_grid_file(str(name))
+        return load_grid_file(str(name))
     except ValueError as error:
         problems.add(f"grid: {error}")
         return GridFile()
+
+
+def _check_unread(file: GridFile, problems: Problems) -> None:
+    """Notes settings that stand beside a published block, where they are not read."""
     for key in filter(is_grid_key, file.unread):
-        problems.add(f"{name}: {key} stands beside a published block, where it is not read: put it into --network_args")
+        problems.add(
+            f"{file.name}: {key} stands beside a published block, where it is not read: put it into --network_args"
+        )
     others = [key for key in file.unread if not is_grid_key(key)]
     if others:
-        file.notices.append(f"{name}: only its published block is read, not {', '.join(others)}")
-    return file
+        file.notices.append(f"{file.name}: only its published block is read, not {', '.join(others)}")
 
 
 def _expand_components(source: Mapping[str, Any], where: str, problems: Problems) -> dict[str, Any]:

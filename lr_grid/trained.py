@@ -35,8 +35,8 @@ class TrainedModule:
     """(name as ``named_parameters()`` of what was given says it, parameter)"""
     rank: int | None = None
     alpha: float | None = None
-    frozen_before: int = 0
-    """How many more parameters it has that an earlier call froze."""
+    frozen_before: list[str] = field(default_factory=list)
+    """Names of further parameters, which an earlier call froze."""
 
 
 def freeze(parameters: Iterable[nn.Parameter]) -> None:
@@ -82,7 +82,11 @@ def trained_modules(model: nn.Module) -> list[TrainedModule]:
         if path not in found:
             found[path] = TrainedModule(path, place, [], *_rank_and_alpha(inside))
         _add(found[path], name, parameter)
-    return list(found.values())
+    modules = list(found.values())
+    if any(_ADAPTER.search(name) for module in modules for name, _ in module.parameters):
+        # Where adapters train, what was once frozen of the model itself is no part of it.
+        modules = [m for m in modules if m.parameters or any(map(_ADAPTER.search, m.frozen_before))]
+    return modules
 
 
 def trained_modules_of_adapter(adapter: nn.Module, model: nn.Module) -> list[TrainedModule]:
@@ -92,8 +96,8 @@ def trained_modules_of_adapter(adapter: nn.Module, model: nn.Module) -> list[Tra
     Raises: ValueError where nothing of the adapter belongs to the model.
     """
     bare = unwrap(model)
-    leaves = [(plain(path), m) for path, m in bare.named_modules() if path and not any(True for _ in m.children())]
-    by_flat = {path.replace(".", "_"): (path, module) for path, module in leaves}
+    layers = [(plain(path), module) for path, module in bare.named_modules() if path and _is_layer(module)]
+    by_flat = {path.replace(".", "_"): (path, module) for path, module in layers}
     network = unwrap(adapter)
     prefix = next(name for name, module in adapter.named_modules(remove_duplicate=False) if module is network)
     found: dict[str, TrainedModule] = {}
@@ -120,6 +124,11 @@ def trained_modules_of_adapter(adapter: nn.Module, model: nn.Module) -> list[Tra
     return list(found.values())
 
 
+def _is_layer(module: nn.Module) -> bool:
+    """Whether a module has weights of its own, not only modules that have."""
+    return not any(True for _ in module.children()) or any(True for _ in module.parameters(recurse=False))
+
+
 def _counts(parameter: nn.Parameter) -> bool:
     return parameter.requires_grad or hasattr(parameter, _FROZEN_HERE)
 
@@ -128,7 +137,7 @@ def _add(module: TrainedModule, name: str, parameter: nn.Parameter) -> None:
     if parameter.requires_grad:
         module.parameters.append((name, parameter))
     else:
-        module.frozen_before += 1
+        module.frozen_before.append(name)
 
 
 def _unflatten(name: str, by_flat: dict[str, tuple[str, nn.Module]]) -> tuple[str, nn.Module] | None:

@@ -172,6 +172,22 @@ def test_a_second_call_gives_the_same_groups_and_says_what_stays_frozen(peft_flu
     check(lr_grid.param_groups(peft_flux, GRID, lr=BASE, quiet=True), peft_flux, expected)
 
 
+def test_a_call_that_could_train_nothing_but_what_is_frozen_is_refused(peft_flux):
+    lr_grid.param_groups(peft_flux, {"ffn_lr": 0}, lr=BASE, quiet=True)
+    with pytest.raises(GridError, match="all that this grid would train was frozen by an earlier call"):
+        lr_grid.param_groups(peft_flux, {"train_components": "ffn"}, lr=BASE, quiet=True)
+    assert any(parameter.requires_grad for parameter in peft_flux.parameters())  # nothing more was frozen
+
+
+def test_what_full_fine_tuning_froze_is_no_part_of_an_adapters_run(capsys):
+    model = diffusers_flux()
+    lr_grid.param_groups(model, {"embed_lr": 0}, lr=BASE, quiet=True)
+    model.requires_grad_(False)
+    model.add_adapter(lora())
+    check(lr_grid.param_groups(model, GRID, lr=BASE), model, expected)
+    assert "stay frozen" not in capsys.readouterr().out
+
+
 def test_freezing_below_distributed_data_parallel_is_refused():
     class DistributedDataParallel(nn.Module):  # torch's needs a process group; its name and its module are what counts
         def __init__(self, module):
@@ -328,7 +344,7 @@ def test_a_known_model_inside_an_unknown_one_is_told(capsys):
     model = nn.Module()
     model.transformer = WanModel()
     lr_grid.param_groups(model, {"ffn_lr": "2x"}, lr=BASE)
-    assert "transformer is a wan: give that, not what wraps it" in capsys.readouterr().out
+    assert "transformer is a wan: give that, if it is all that trains" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -337,7 +353,7 @@ def test_a_known_model_inside_an_unknown_one_is_told(capsys):
         ({"self_atn_lr": 1e-4}, r"self_atn_lr: is no setting of a grid. Did you mean self_attn_lr\?"),
         ({"norm_lr": 1e-4}, "norm_lr: this network has no norm module in flux"),
         ({"block_lr": "double_7:1e-4"}, "block 7 is out of range, flux has double 0-2"),
-        ({"te_ffn_lr": 1e-4}, "a text encoder is a model of its own here"),
+        ({"te_ffn_lr": 1e-4}, "te_ keys: a text encoder is a model of its own here"),
         ({"loraplus_lr_ratio": 4}, "nothing that trains here has an up side"),
         ({"self_attn_lr": 0, "default_lr": 0}, "every LR is 0"),
         ("nowhere.toml", "nowhere.toml: no such file"),
@@ -356,6 +372,9 @@ def test_bad_settings_are_told(grid, problem):
         ({"lr": True}, "lr: True is not a number"),
         ({"plan_file": "plan.png"}, "plan_file: plan.png is no .json file"),
         ({"grid": {1: 2}}, "1: is no setting of a grid"),
+        ({"grid": ["ffn_lr=2x"]}, "grid: list is neither a table of settings nor the name of a grid file"),
+        ({"grid": {"per_layer_lr": {"enabled": True, "foo": 1}}}, "grid: 'foo' is no setting of a grid"),
+        ({"grid": {"per_layer_lr": {"enabled": True}, "ffn_lr": 1}}, "grid: ffn_lr stands beside a published block"),
     ],
 )
 def test_arguments_of_the_wrong_kind_are_told(arguments, problem):
@@ -368,6 +387,11 @@ def test_what_is_no_model_is_told():
         lr_grid.param_groups([Flux()], {}, lr=BASE)
     with pytest.raises(GridError, match="none of its modules is named after a module of the model"):
         lr_grid.param_groups(WanModel(), {}, lr=BASE, adapter=Flux())
+
+
+def test_any_number_does_as_an_lr():
+    for lr in (torch.tensor(1e-4), 1):
+        assert lr_grid.param_groups(Flux(), {}, lr=lr, quiet=True)[0]["lr"] == pytest.approx(float(lr))
 
 
 def test_python_values_do_as_well_as_text():

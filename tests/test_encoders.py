@@ -119,7 +119,7 @@ def test_the_grid_of_an_encoder_is_printed_and_written(capsys, tmp_path):
         ({"te_train_components": "ffn", "te_self_attn_lr": "1e-4"}, "te_self_attn_lr is set, but te_train_components"),
         (
             {"te_ffn_lr": "2x", "te1_ffn_lr": "3x", "te2_ffn_lr": "1x"},
-            "te_ffn_lr sets nothing: te1_ffn_lr, te2_ffn_lr take",
+            "te_ffn_lr sets nothing, because of te1_ffn_lr, te2_ffn_lr",
         ),
         (
             {"te_depth_strategy": "linear", "te1_depth_strategy": "flat", "te1_min_depth_factor": "0.1"},
@@ -181,3 +181,16 @@ def test_a_components_ratio_in_a_run_of_the_encoders_alone_is_told():
     network.prepare_network(trainer_args())
     with pytest.raises(GridError, match="loraplus_ffn_lr_ratio: the U-Net or DiT is not trained in this run"):
         network.apply_to(encoders, model, True, False)
+
+
+def test_a_typo_elsewhere_accuses_no_te_key():
+    with pytest.raises(GridError) as caught:
+        make_network(Flux(1, 1), two_encoders(), ffn_lr="abc", te_ffn_lr="0.5x")
+    assert len(caught.value.problems) == 1
+
+
+def test_arguments_may_leave_out_what_a_file_gives_an_lr(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text('ffn_lr = "2x"\nte_ffn_lr = "3x"\n', encoding="utf-8")
+    grid = {"train_components": "self_attn", "te_train_components": "self_attn"}
+    assert set(te(lrs_of(two_encoders(), grid=str(file), **grid), 1)) == {(0, "self_attn"), (1, "self_attn")}

@@ -177,10 +177,11 @@ def test_a_missing_trainer_is_told():
 @pytest.mark.parametrize(
     ("base", "arguments", "problem"),
     [
-        ("networks.lora_flux", {"split_qkv": "true"}, "split_qkv: .* it takes 'true' for False. Give split_qkv=True"),
+        ("networks.lora_flux", {"split_qkv": "true"}, "split_qkv: .* takes 'true' for False .* give split_qkv=True"),
         ("networks.lora_sd3", {"train_t5xxl": "1"}, "train_t5xxl: .* takes '1' for False"),
         ("networks.oft_flux", {"enable_all_linear": "False"}, "enable_all_linear: .* takes every text for true"),
-        ("lycoris.kohya", {"decompose_both": "False"}, "decompose_both: .* takes every text for true"),
+        ("networks.lora_lumina", {"split_qkv": "True"}, "split_qkv=True: .* crashes when it saves"),
+        ("lycoris.kohya", {"decompose_both": "False", "algo": "lokr"}, "decompose_both: .* takes every text for true"),
     ],
 )
 def test_flags_that_upstream_reads_as_their_opposite_are_told(base, arguments, problem):
@@ -192,18 +193,21 @@ def test_flags_that_upstream_reads_as_their_opposite_are_told(base, arguments, p
 
 def test_flags_that_upstream_reads_as_they_say_pass():
     problems = Problems()
-    check_flags("networks.lora_flux", {"split_qkv": "True", "train_t5xxl": "False"}, problems)
+    check_flags("networks.lora_flux", {"split_qkv": "True", "train_t5xxl": "False", "verbose": "false"}, problems)
+    check_flags("lycoris.kohya", {"decompose_both": "False", "algo": "LoCon"}, problems)
     check_flags("networks.lora_anima", {"verbose": "true", "train_llm_adapter": "true"}, problems)
     check_flags("networks.oft", {"enable_conv": "True"}, problems)
     assert problems.found == []
 
 
 def test_arguments_without_what_they_need_are_noted():
-    assert idle_arguments("networks.lora", {"conv_alpha": "1"}) == ["conv_alpha has no effect without conv_dim"]
+    assert idle_arguments("networks.lora", {"conv_alpha": "1"}) == [
+        "conv_alpha has no effect without conv_dim or conv_block_dims"
+    ]
     assert idle_arguments("networks.lora", {"block_alphas": "1", "down_lr_weight": "1"}) == []
     assert idle_arguments("networks.lora_flux", {"ggpo_beta": "0.1"}) == ["ggpo_beta has no effect without ggpo_sigma"]
-    assert idle_arguments("networks.lora_lumina", {"mlp_dim": "4"}) == [
-        "mlp_dim: networks.lora_lumina takes it and never uses it"
+    assert idle_arguments("networks.lora_lumina", {"conv_dim": "4"}) == [
+        "conv_dim: networks.lora_lumina takes it and never uses it"
     ]
     assert idle_arguments("lycoris.kohya", {"conv_alpha": "1"}) == []
 

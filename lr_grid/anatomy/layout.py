@@ -53,4 +53,4 @@ class Layout:
         for pattern, component in self._inside if self.block_of(path) else self._outside:
             if pattern.search(path):
                 return component
-        return None
+        return "embed" if isinstance(module, nn.Embedding) else None
