@@ -12,15 +12,15 @@ from torch import nn
 from lr_grid.anatomy import known_inside, read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems, did_you_mean
+from lr_grid.facts import facts_from
 from lr_grid.gridfile import ONETRAINER_BLOCK, PUBLISHED_BLOCK, read_table
 from lr_grid.groups import build_groups
 from lr_grid.keys import HINTS, is_grid_key
-from lr_grid.plan import ModuleFacts, Plan, TrainerLrs
+from lr_grid.plan import Plan, TrainerLrs
 from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
 from lr_grid.settings import GridSettings, read_settings
-from lr_grid.sides import side_of
-from lr_grid.sites import Site, Sites, unknown_notice
+from lr_grid.sites import Sites, site_in, unknown_notice
 from lr_grid.trained import (
     TrainedModule,
     freeze,
@@ -75,7 +75,7 @@ def param_groups(
     trained = _trained(model, adapter)
     bare = unwrap(model)
     bound = bind_settings(settings, _sites(trained, bare), problems)
-    facts = {module.path: _facts(module) for module in trained}
+    facts = {m.path: facts_from(m.rank, m.alpha, (name for name, _ in m.parameters)) for m in trained}
     if settings.loraplus and not any(fact.has_up for fact in facts.values()):
         problems.add("loraplus: nothing that trains here has an up side (lora_B), so LoRA+ sets nothing")
     problems.raise_if_any()
@@ -167,19 +167,13 @@ def _sites(trained: list[TrainedModule], model: nn.Module) -> Sites:
     layout = read_layout(model)
     sites, unknown = [], []
     for module in trained:
-        stack, block = layout.block_of(module.path) or (None, None)
-        component = layout.component_of(module.path, module.module)
-        if component is None:
+        site, is_known = site_in(layout, module.path, module.path, MAIN_PART, module.module)
+        sites.append(site)
+        if not is_known:
             unknown.append(module.path)
-        sites.append(Site(module.path, module.path, MAIN_PART, stack, block, component or "other"))
     known = known_inside(model) if layout.family == type(model).__name__ else ""
     hint = (f"{known}: give that, if it is all that trains",) if known else ()
     return Sites(tuple(sites), layout, {}, (*unknown_notice(unknown), *hint))
-
-
-def _facts(module: TrainedModule) -> ModuleFacts:
-    sides = {side_of(name) for name, _ in module.parameters}
-    return ModuleFacts(module.rank, module.alpha, "up" in sides, "down" in sides)
 
 
 __all__ = ["GridError", "param_groups"]

@@ -114,7 +114,7 @@ def bind_settings(
     """
     main = PartGrid(MAIN_PART, settings, sites.layout)
     grid = BoundGrid(settings, sites, {MAIN_PART: main}, upstream_rules)
-    tell_shared([_bind_part(main, sites, problems, upstream_indices)], EVERY_ENCODER, problems)
+    problems.add_all(_bind_part(main, sites, problems, upstream_indices).values())
     if upstream_weights is not None:
         if settings.block_lr_weight is not None:
             problems.add("block_lr_weight and down/mid/up_lr_weight both weigh the blocks: keep one of the two")

@@ -30,6 +30,11 @@ class Problems:
         if text not in self.found:
             self.found.append(text)
 
+    def add_all(self, texts: Iterable[str]) -> None:
+        """Notes several problems."""
+        for text in texts:
+            self.add(text)
+
     def about(self, key: str) -> bool:
         """Whether a problem was noted about a key (a problem's text begins with its key)."""
         return any(text.startswith(f"{key}:") for text in self.found)

@@ -15,15 +15,21 @@ from lr_grid.upstream import own_parameters
 
 
 def facts_of(module: nn.Module) -> ModuleFacts:
-    """Rank (OFT: the number of blocks), alpha and sides of a network module."""
+    """Rank, alpha and sides of a network module."""
+    return facts_from(*rank_and_alpha(module), (name for name, _ in own_parameters(module)))
+
+
+def facts_from(rank: int | None, alpha: float | None, names: Iterable[str]) -> ModuleFacts:
+    """The facts, with the sides told by the names of what trains."""
+    sides = {side_of(name) for name in names}
+    return ModuleFacts(rank, alpha, has_up="up" in sides, has_down="down" in sides)
+
+
+def rank_and_alpha(module: nn.Module | None) -> tuple[int | None, float | None]:
+    """Of a network module of kohya's or LyCORIS (rank of OFT: the number of blocks), as far as it has them."""
     alpha = getattr(module, "alpha", None)
-    sides = {side_of(name) for name, _ in own_parameters(module)}
-    return ModuleFacts(
-        rank=getattr(module, "lora_dim", None) or getattr(module, "num_blocks", None),
-        alpha=None if alpha is None else float(alpha),
-        has_up="up" in sides,
-        has_down="down" in sides,
-    )
+    rank = getattr(module, "lora_dim", None) or getattr(module, "num_blocks", None)
+    return rank, None if alpha is None else float(alpha)
 
 
 def named_parameters(module: nn.Module, name: str) -> list[tuple[str, nn.Parameter]]:

@@ -49,6 +49,7 @@ class GridModule:
         self.base_name = base_name
         # musubi-tuner's modules have create_arch_network; what its lora module calls create_network is another thing.
         self._make = getattr(self.base, "create_arch_network", None) or self.base.create_network
+        self._known = known_keys(self._make)
         # networks.lora widens its class list of target modules when it makes a network from weights (--base_weights)
         # and never narrows it; a grid counts modules, so it starts from the list as it was.
         self._targets = {
@@ -141,10 +142,6 @@ class GridModule:
             return network
 
         network = self._with_grid(make, function, kwargs, unet, text_encoder)
-        if kwargs.get("network_reg_lrs") and getattr(network, "reg_lrs", None):
-            network._grid_state.notices.append(
-                f"network_reg_lrs is obeyed with --dim_from_weights, too ({self.base_name} alone drops it there)"
-            )
         return network, weights[0]
 
     def _with_grid(
@@ -163,15 +160,15 @@ class GridModule:
                 passed, weights = self._take_over(passed, unet, problems)
             with keep_presets(self.base):
                 network = make({key: value for key, value in passed.items() if not problems.about(key)})
-        except GridError:
-            raise
+        except GridError as error:
+            raise GridError([*problems.found, *error.problems]) from None
         except Exception as error:
             self._explain(error, passed, problems, function is self._make)
             raise
         modules = network_modules(network, self.base_name)
         sites = read_sites(modules, unet, text_encoder)
         rules = regex_rules(network, modules)
-        t5 = "train_t5xxl" in (known_keys(self._make) or ()) and not self.base_name.startswith("lycoris")
+        t5 = "train_t5xxl" in (self._known or ()) and not self.base_name.startswith("lycoris")
         hint = "; T5 trains with train_t5xxl=True" if t5 and kwargs.get("train_t5xxl") != "True" else ""
         grid = bind_settings(settings, sites, problems, rules, weights, passed.keys(), hint)
         if settings.loraplus or any(encoder.loraplus for encoder in settings.encoders.values()):
@@ -189,7 +186,7 @@ class GridModule:
         self, kwargs: dict[str, Any], given: frozenset[str], function: Any, problems: Problems
     ) -> tuple[dict[str, Any], list[str]]:
         """(what of --network_args is handed on to the wrapped module, checked; lines about what has no effect there)"""
-        known = known_keys(self._make)
+        known = self._known
         passed = {key: value for key, value in kwargs.items() if key in (known or ()) or not is_grid_key(key)}
         check_arguments(self.base_name, known, passed, HINTS, problems)
         check_regex_pairs(passed, problems)
@@ -202,6 +199,10 @@ class GridModule:
             ignored = sorted(k for k in passed if not (k in taken | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
             if ignored:
                 notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
+            if "network_reg_lrs" in passed:
+                notices.append(
+                    f"network_reg_lrs is obeyed with --dim_from_weights, too ({self.base_name} alone drops it there)"
+                )
             passed = {key: value for key, value in passed.items() if key in taken}
         if "network_reg_dims" in passed and any(map(is_train_indices, given)) and given - passed.keys():
             notices.append(
@@ -219,10 +220,6 @@ class GridModule:
         weights = None
         if not any(problems.about(key) for key in BLOCK_WEIGHTS):
             is_sdxl = read_layout(unet).family == "sdxl"
-            if is_sdxl and self.base_name == "networks.lora_fa" and any(key in passed for key in BLOCK_WEIGHTS):
-                raise GridError(
-                    [*problems.found, f"{self.base_name} has no block weights for SDXL: give block_lr_weight"]
-                )
             weights = block_weights(self.base, passed, is_sdxl)
             if weights is not None:
                 # Weights of 1 in their place: the module reads block_alphas and conv_block_dims only beside weights.

@@ -12,13 +12,13 @@ from typing import Any
 
 from lr_grid.errors import Problems, did_you_mean, listed
 from lr_grid.passed_on import BLOCK_WEIGHTS
+from lr_grid.values import TRUE
 
 # Compared with the very text "True": anything else, ``true`` too, is false.
 _ONLY_TRUE = ("split_qkv", "train_t5xxl", "verbose")
 _IGNORES_CASE = ("networks.lora_anima",)
 # Turned into a flag by bool(text): anything is true.
 _ALWAYS_TRUE = {"networks.oft": ("enable_all_linear", "enable_conv"), "lycoris": ("decompose_both",)}
-_TRUE = ("true", "1", "yes", "on")
 # Read only beside one of the others.
 _NEEDS: dict[str, tuple[str, ...]] = {
     "block_lr_zero_threshold": BLOCK_WEIGHTS,
@@ -31,8 +31,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 }
 # Taken, and never used.
 _NEVER_READ = {"networks.lora_lumina": ("conv_dim", "conv_alpha")}
-
-
+# Take a dropout and never use it.
 _NO_DROPOUT = ("networks.dylora", "networks.oft")
 
 
@@ -49,13 +48,13 @@ def check_flags(base: str, arguments: Mapping[str, Any], problems: Problems) -> 
         for key in keys if base.startswith(prefix) else ():
             if key == "decompose_both" and not lokr:  # nobody else reads it
                 continue
-            if key in arguments and str(arguments[key]).strip().lower() not in _TRUE:
+            if key in arguments and str(arguments[key]).strip().lower() not in TRUE:
                 said = f"{key}: {base} takes every text for true, {arguments[key]!r} too"
                 problems.add(f"{said}: leave it out, or give True")
     if base.startswith(("networks.lora_", "musubi_tuner.")) and base not in _IGNORES_CASE:
         for key in _ONLY_TRUE:
             text = str(arguments.get(key, ""))
-            if text.strip().lower() in _TRUE and text != "True":
+            if text.strip().lower() in TRUE and text != "True":
                 problems.add(
                     f"{key}: {base} takes {text!r} for False (only True, written so, is true there): give {key}=True"
                 )

@@ -29,14 +29,14 @@ class Reach:
 def check_reach(grid: BoundGrid, done: Reach, parts: Sequence[str], problems: Problems) -> None:
     """Notes settings that set nothing in the parts that train in this run."""
     settings = grid.settings
-    if MAIN_PART not in parts:
+    if MAIN_PART in parts:
+        problems.add_all(_idle(grid.main, done).values())
+    else:
         idle = [key for key in sorted(settings.given) if _speaks_of_main(key)]
         if idle:
             there = any(site.part == MAIN_PART for site in grid.sites.all)
             why = "is not trained in this run" if there else "has no module in this network"
             problems.add(f"{', '.join(idle)}: the U-Net or DiT {why}, so this sets nothing")
-    if MAIN_PART in parts:
-        tell_shared([_idle(grid.main, done)], EVERY_ENCODER, problems)
     encoders = [part for part in grid.parts.values() if part.part != MAIN_PART]
     tell_shared(
         [_idle(part, done) if part.part in parts else _untrained(part) for part in encoders], EVERY_ENCODER, problems

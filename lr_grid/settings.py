@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lr_grid.blocks import BlockValues, Indices, parse_indices
-from lr_grid.errors import Problems, did_you_mean, tell_shared
+from lr_grid.errors import Problems, did_you_mean
 from lr_grid.gridfile import GridFile, load_grid_file
 from lr_grid.keys import (
     ENCODERS,
-    EVERY_ENCODER,
     HINTS,
     PARSERS,
     ModuleRule,
@@ -122,7 +121,7 @@ def read_settings(
     if all(key in parsed for key in raw if is_grid_key(key)):
         # A value that did not parse would only lead to wrong conclusions.
         settings.encoders = _encoder_settings(parsed, settings.source)
-        tell_shared([contradictions(settings)], EVERY_ENCODER, problems)
+        problems.add_all(contradictions(settings).values())
     return settings
 
 

@@ -82,12 +82,18 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
         if encoder is not None:
             encoder_of[part] = encoder
             encoder_layouts[part] = where
-        stack, position = where.block_of(path) or (None, None)
-        component = where.component_of(path, original)
-        if component is None and part == MAIN_PART:
+        site, known = site_in(where, name, path, part, original)
+        sites.append(site)
+        if not known and part == MAIN_PART:
             unknown.append(path)
-        sites.append(Site(name, path, part, stack, position, component or "other"))
     return Sites(tuple(sites), layout, encoder_of, unknown_notice(unknown), encoder_layouts)
+
+
+def site_in(layout: Layout, name: str, path: str, part: str, module: nn.Module | None) -> tuple[Site, bool]:
+    """(the site of a module by its dotted path, whether a rule knows its component; ``other`` where none does)."""
+    stack, block = layout.block_of(path) or (None, None)
+    component = layout.component_of(path, module)
+    return Site(name, path, part, stack, block, component or "other"), component is not None
 
 
 def unknown_notice(unknown: Sequence[str]) -> tuple[str, ...]:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from lr_grid.anatomy.paths import plain
+from lr_grid.facts import rank_and_alpha
 
-_ADAPTER = re.compile(
-    r"(?:^|\.)(?:lora_\w+|hada_\w+|lokr_\w+|[b]?oft_\w+|vera_\w+|ia3_\w+|glora_\w+|up_list|down_list)(?:\.|$)"
-)
+_ADAPTER = re.compile(r"(?:^|\.)(?:(?:lora|hada|lokr|b?oft|vera|ia3|glora)_\w+|up_list|down_list)(?:\.|$)")
 _LEAST_FLAT_PREFIX = 1  # lora_unet_, lycoris_, ...: at least one word stands before the flattened path
 _WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel", "DeepSpeedEngine")
 _FROZEN_HERE = "_lr_grid_frozen"
@@ -80,7 +79,7 @@ def trained_modules(model: nn.Module) -> list[TrainedModule]:
         path, place = _place(name, inside)
         path = plain(path)
         if path not in found:
-            found[path] = TrainedModule(path, place, [], *_rank_and_alpha(inside))
+            found[path] = TrainedModule(path, place, [], *_of_peft_layer(inside))
         _add(found[path], name, parameter)
     modules = list(found.values())
     if any(_ADAPTER.search(name) for module in modules for name, _ in module.parameters):
@@ -112,9 +111,7 @@ def trained_modules_of_adapter(adapter: nn.Module, model: nn.Module) -> list[Tra
         path, module = place or (owner, None)
         if path not in found:
             own = network.get_submodule(owner) if "." in name else None
-            alpha = getattr(own, "alpha", None)
-            rank = getattr(own, "lora_dim", None)
-            found[path] = TrainedModule(path, module, [], rank, None if alpha is None else float(alpha))
+            found[path] = TrainedModule(path, module, [], *rank_and_alpha(own))
         _add(found[path], full_name, parameter)
     if found and not known:
         raise ValueError(
@@ -186,8 +183,8 @@ def _innermost(layer: nn.Module) -> nn.Module:
     return _innermost(inner) if isinstance(inner, nn.Module) else layer
 
 
-def _rank_and_alpha(inside: list[tuple[str, nn.Module]]) -> tuple[int | None, float | None]:
-    """Of a PEFT layer's active adapter (the first, where several are), or of an adapter layer that has them itself."""
+def _of_peft_layer(inside: list[tuple[str, nn.Module]]) -> tuple[int | None, float | None]:
+    """(rank, alpha) of a PEFT layer's active adapter (the first of several), or of any layer that has them itself."""
     for _, module in inside:
         if hasattr(module, "base_layer"):
             active = (list(getattr(module, "active_adapters", None) or ()) or [""])[0]

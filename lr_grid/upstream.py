@@ -76,13 +76,18 @@ def regex_rules(network: nn.Module, modules: Sequence[nn.Module]) -> tuple[Modul
 
 def block_weights(base: ModuleType, arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | None:
     """``down_lr_weight``, ``mid_lr_weight``, ``up_lr_weight`` as one weight a block in kohya's numbering, worked out by
-    the wrapped module itself; None where they are not given."""
+    the wrapped module itself; None where they are not given.
+
+    Raises: GridError where it has none, or none for this model.
+    """
     if not any(key in arguments for key in BLOCK_WEIGHTS):
         return None
     parse = getattr(base, "parse_block_lr_kwargs", None)
     if parse is None:
         raise GridError([f"{base.__name__}'s block weights cannot be read beside a grid: give block_lr_weight instead"])
     if len(inspect.signature(parse).parameters) == 1:  # networks.lora_fa: SD1.x and SD2.x only, three lists
+        if is_sdxl:
+            raise GridError([f"{base.__name__} has no block weights for SDXL: give block_lr_weight"])
         down, mid, up = parse(dict(arguments))
         weights = [*(down or _ONES), 1.0 if mid is None else mid, *(up or _ONES)]
     else:

@@ -11,6 +11,8 @@ from typing import Any, TypeGuard
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 RATE = rf"{NUMBER}[xX]?"
 _RATE = re.compile(RATE)
+TRUE = ("true", "1", "yes", "on")
+"""What people write for true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
-    if word in ("true", "1", "yes", "on"):
+    if word in TRUE:
         return True
     if word in ("false", "0", "no", "off"):
         return False

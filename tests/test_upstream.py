@@ -2,6 +2,7 @@
 
 import logging
 import re
+from types import ModuleType
 
 import pytest
 from small_models import Flux, make_network
@@ -10,7 +11,7 @@ from lr_grid.accepted import known_keys
 from lr_grid.errors import GridError, Problems
 from lr_grid.passed_on import check_arguments, check_block_curves, check_regex_pairs
 from lr_grid.quirks import check_flags, idle_arguments
-from lr_grid.upstream import load_base
+from lr_grid.upstream import block_weights, load_base
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +173,18 @@ def test_a_missing_trainer_is_told():
         load_base("networks.lora_nowhere")
     with pytest.raises(GridError, match="pip install lycoris-lora"):
         load_base("lycoris_not_there")
+
+
+def test_block_weights_in_three_lists_are_one_list_in_kohyas_order():
+    def parse_block_lr_kwargs(arguments):  # the form of networks.lora_fa
+        return [0.5] * 12 if "down_lr_weight" in arguments else None, 0.25, None
+
+    base = ModuleType("networks.of_one_model")
+    base.parse_block_lr_kwargs = parse_block_lr_kwargs
+    assert block_weights(base, {}, False) is None
+    assert block_weights(base, {"down_lr_weight": "0.5"}, False) == [0.5] * 12 + [0.25] + [1.0] * 12
+    with pytest.raises(GridError, match=r"networks\.of_one_model has no block weights for SDXL"):
+        block_weights(base, {"down_lr_weight": "0.5"}, True)
 
 
 @pytest.mark.parametrize(
