@@ -42,6 +42,13 @@ setup(
             "peft>=0.13",
             "hypothesis>=6",
             "packaging>=22",
+            # Optimizers whose state test_memory.py measures.
+            "lion-pytorch>=0.2",
+            "prodigyopt>=1.1.2",
+            "dadaptation>=3.2",
+            "schedulefree>=1.4",
+            "prodigy-plus-schedule-free>=1.9",
+            "bitsandbytes>=0.45",
             "ruff>=0.6",
             "mypy>=1.10",
         ],

@@ -13,13 +13,14 @@ from lr_grid.anatomy import known_inside, read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.facts import facts_from
+from lr_grid.grid_settings import GridSettings
 from lr_grid.gridfile import ONETRAINER_BLOCK, PUBLISHED_BLOCK, read_table
 from lr_grid.groups import build_groups
 from lr_grid.keys import HINTS, is_grid_key
 from lr_grid.plan import Plan, TrainerLrs
 from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
-from lr_grid.settings import GridSettings, read_settings
+from lr_grid.settings import read_settings
 from lr_grid.sites import Sites, site_in, unknown_notice
 from lr_grid.trained import (
     TrainedModule,
@@ -71,11 +72,16 @@ def param_groups(
         problems.add(
             "te_ keys: a text encoder is a model of its own here: give it to param_groups, with keys without te_"
         )
+    if settings.ranks.keys:
+        problems.add(
+            f"{', '.join(sorted(settings.ranks.keys))}: ranks are the adapter's own here, and it is already made"
+            " (PEFT: LoraConfig's rank_pattern and alpha_pattern)"
+        )
     problems.raise_if_any()
     trained = _trained(model, adapter)
     bare = unwrap(model)
     bound = bind_settings(settings, _sites(trained, bare), problems)
-    facts = {m.path: facts_from(m.rank, m.alpha, (name for name, _ in m.parameters)) for m in trained}
+    facts = {m.path: facts_from(m.rank, m.alpha, m.parameters, _numbers(m)) for m in trained}
     if settings.loraplus and not any(fact.has_up for fact in facts.values()):
         problems.add("loraplus: nothing that trains here has an up side (lora_B), so LoRA+ sets nothing")
     problems.raise_if_any()
@@ -123,6 +129,10 @@ def _trained(model: nn.Module, adapter: nn.Module | None) -> list[TrainedModule]
     raise GridError(
         [f"nothing trains in this {'model' if adapter is None else 'adapter'}: no parameter has requires_grad{cure}"]
     )
+
+
+def _numbers(module: TrainedModule) -> int:
+    return sum(parameter.numel() for _, parameter in module.parameters)
 
 
 def _keep_frozen(plan: Plan, trained: list[TrainedModule]) -> Plan:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lr_grid.anatomy import Layout
 from lr_grid.blocks import Block, BlockValues, Indices, compact, describe
+from lr_grid.contradictions import contradictions
 from lr_grid.errors import Problems, listed, tell_shared
-from lr_grid.keys import EVERY_ENCODER, ModuleRule, split_section
-from lr_grid.settings import GridSettings, contradictions
+from lr_grid.grid_settings import GridSettings
+from lr_grid.keys import EVERY_ENCODER, indices_key, split_section
+from lr_grid.module_rules import ModuleRule, first_match
 from lr_grid.sites import Site, Sites
 from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS, MAIN_PART
@@ -34,16 +36,23 @@ class PartGrid:
     trained_blocks: dict[str, set[int]] = field(default_factory=dict)
     """Stack -> the blocks that train; a stack without an entry trains whole."""
 
+    excluded_blocks: dict[str, set[int]] = field(default_factory=dict)
+    """Stack -> the blocks that do not train."""
+
     def left_out(self, site: Site) -> str:
         """Why a module of this part does not train whatever its LR; empty where it does."""
-        chosen = self.settings.train_components
-        if chosen is not None and site.component not in chosen:
-            return f"frozen: {site.component} is not in {self.settings.key('train_components')}"
+        by = self.settings.left_out_by(site.component)
+        if by:
+            key = self.settings.key(by)
+            return f"frozen: {site.component} is {'not in' if by == 'train_components' else 'in'} {key}"
         trained = self.trained_blocks.get(site.stack or "")
-        if trained is not None and site.block not in trained:
-            key = "train_*_block_indices" if self.part == MAIN_PART else self.settings.key("train_block_indices")
-            return f"frozen: block {site.block} of stack {site.stack} is left out by {key}"
-        return ""
+        way = "train" if trained is not None and site.block not in trained else ""
+        if site.block in self.excluded_blocks.get(site.stack or "", ()):
+            way = "exclude"
+        if not way:
+            return ""
+        key = indices_key(way, "*") if self.part == MAIN_PART else self.settings.key(indices_key(way, None))
+        return f"frozen: block {site.block} of stack {site.stack} is left out by {key}"
 
 
 @dataclass
@@ -54,19 +63,23 @@ class BoundGrid:
     sites: Sites
     parts: dict[str, PartGrid]
     """The parts that have a grid: always ``unet``; a text encoder where a te_ key speaks of it."""
-    upstream_rules: tuple[ModuleRule, ...] = ()
+    upstream_rules: tuple[ModuleRule[Rate], ...] = ()
     """network_reg_lrs of the wrapped module."""
+    rank_why: dict[str, str] = field(default_factory=dict)
+    """Module name -> how its rank came about, where settings speak of ranks."""
+    no_lora: set[str] = field(default_factory=set)
+    """Names of modules that a rank of 0 kept from being made."""
 
     @property
     def main(self) -> PartGrid:
         """The grid of the U-Net or DiT."""
         return self.parts[MAIN_PART]
 
-    def module_rule(self, site: Site) -> ModuleRule | None:
+    def module_rule(self, site: Site) -> ModuleRule[Rate] | None:
         """The module_lr rule that wins at a site: by dotted path or LoRA name, first match."""
-        return next((rule for rule in self.settings.module_lr if _matches(rule, site)), None)
+        return first_match(self.settings.module_lr, site.path, site.name)
 
-    def upstream_rule(self, site: Site) -> ModuleRule | None:
+    def upstream_rule(self, site: Site) -> ModuleRule[Rate] | None:
         """The network_reg_lrs rule that wins at a site, first match."""
         return next((rule for rule in self.upstream_rules if _matches_upstream(rule, site)), None)
 
@@ -87,11 +100,11 @@ class BoundGrid:
         return None
 
 
-def _matches(rule: ModuleRule, site: Site) -> bool:
-    return bool(rule.pattern.search(site.path) or rule.pattern.search(site.name))
+def _matches(rule: ModuleRule[Any], site: Site) -> bool:
+    return rule.matches(site.path, site.name)
 
 
-def _matches_upstream(rule: ModuleRule, site: Site) -> bool:
+def _matches_upstream(rule: ModuleRule[Any], site: Site) -> bool:
     return bool(rule.pattern.fullmatch(site.path) if rule.whole else rule.pattern.search(site.name))
 
 
@@ -99,7 +112,7 @@ def bind_settings(
     settings: GridSettings,
     sites: Sites,
     problems: Problems,
-    upstream_rules: tuple[ModuleRule, ...] = (),
+    upstream_rules: tuple[ModuleRule[Rate], ...] = (),
     upstream_weights: list[float] | None = None,
     upstream_indices: Iterable[str] = (),
     encoder_hint: str = "",
@@ -131,10 +144,12 @@ def bind_settings(
     _check_encoders(settings, sites, encoder_hint, problems)
     paths = tuple(site.path for site in sites.all)
     names = tuple(site.name for site in sites.all)
-    _check_matches("module_lr", settings.module_lr, sites, _matches, paths, problems)
+    for key in ("module_lr", "module_dims", "module_alphas"):
+        rules = settings.module_lr if key == "module_lr" else getattr(settings.ranks, key)
+        _check_matches(key, rules, sites, _matches, paths, problems)
+        _check_shadowed(key, rules, sites, problems)
     shown = paths if any(rule.whole for rule in upstream_rules) else names
     _check_matches("network_reg_lrs", upstream_rules, sites, _matches_upstream, shown, problems)
-    _check_shadowed(grid, problems)
     return grid
 
 
@@ -143,12 +158,18 @@ def _bind_part(
 ) -> dict[str, str]:
     """Resolves what speaks of blocks and components of one part; returns what matches nothing there, by subject."""
     settings = grid.settings
-    for stack, indices in settings.train_block_indices.items():
-        _bind_indices(stack, indices, grid, upstream_indices, problems)
+    for (way, stack), indices in settings.block_indices.items():
+        _bind_indices(way, stack, indices, grid, upstream_indices, problems)
+    for stack, excluded in grid.excluded_blocks.items():
+        if stack in grid.trained_blocks and not grid.trained_blocks[stack] & excluded:
+            key = settings.key(indices_key("exclude", stack))
+            problems.add(
+                f"{key}: excludes nothing: the train_*_block_indices of {stack} leave those blocks out already"
+            )
     here = [site for site in sites.all if site.part == grid.part]
     occupied: set[Place] = {(site.stack, site.block) for site in here if not grid.left_out(site)}
-    grid.block_weight, no_weight = _bind_blocks("block_lr_weight", settings.block_lr_weight, grid, occupied, problems)
-    grid.block_lr, no_lr = _bind_blocks("block_lr", settings.block_lr, grid, occupied, problems)
+    grid.block_weight, no_weight = bind_blocks("block_lr_weight", settings.block_lr_weight, grid, occupied, problems)
+    grid.block_lr, no_lr = bind_blocks("block_lr", settings.block_lr, grid, occupied, problems)
     if "block_lr_weight" not in settings.given:  # a published list names every block
         no_weight = {}
     return {**no_weight, **no_lr, **_missing_components(grid, here)}
@@ -173,39 +194,39 @@ def _check_encoders(settings: GridSettings, sites: Sites, encoder_hint: str, pro
 
 
 def _bind_indices(
-    stack: str | None, indices: Indices, grid: PartGrid, upstream_indices: Iterable[str], problems: Problems
+    way: str, stack: str | None, indices: Indices, grid: PartGrid, upstream_indices: Iterable[str], problems: Problems
 ) -> None:
-    """Resolves one ``train_*_block_indices``; ``stack`` None is the key without a stack's name."""
+    """Resolves one ``train_*_block_indices`` or ``exclude_*``; ``stack`` None is the key without a stack's name."""
     stacks, model = grid.layout.stacks, grid.layout.family
-    key = grid.settings.key(f"train_{stack}_block_indices" if stack else "train_block_indices")
+    key = grid.settings.key(indices_key(way, stack))
     if stack is None and len(stacks) == 1:
         stack = next(iter(stacks))
     if stack not in stacks:
         asked = f"there is no stack {stack!r}" if stack else "which stack is not said"
-        forms = " or ".join(f"train_{name}_block_indices" for name in stacks)
+        forms = " or ".join(indices_key(way, name) for name in stacks)
         problems.add(f"{key}: {asked}; {model} has {describe(stacks)}" + (f": use {forms}" if forms else ""))
         return
     assert stack is not None
     chosen, bad = indices.resolve(stacks[stack])
     for problem in bad:
         problems.add(f"{key}: {problem}; {model} has {describe(stacks)}")
-    if stack in grid.trained_blocks:
-        problems.add(f"{key}: the blocks of {stack} are chosen twice: keep one train_*_block_indices for it")
+    taken = grid.trained_blocks if way == "train" else grid.excluded_blocks
+    if stack in taken:
+        problems.add(f"{key}: the blocks of {stack} are chosen twice: keep one {indices_key(way, '*')} for it")
     if key not in upstream_indices:
-        grid.trained_blocks[stack] = chosen
+        taken[stack] = chosen
 
 
-def _check_shadowed(grid: BoundGrid, problems: Problems) -> None:
-    """Notes module_lr rules whose every match an earlier rule takes."""
-    won = {id(rule) for rule in map(grid.module_rule, grid.sites.all) if rule is not None}
-    for rule in grid.settings.module_lr:
-        if id(rule) not in won and any(_matches(rule, site) for site in grid.sites.all):
-            problems.add(
-                f"module_lr: the regex {rule.pattern.pattern!r} wins nowhere: earlier rules take all its modules"
-            )
+def _check_shadowed(key: str, rules: tuple[ModuleRule[Any], ...], sites: Sites, problems: Problems) -> None:
+    """Notes rules whose every match an earlier rule takes."""
+    winners = [first_match(rules, site.path, site.name) for site in sites.all]
+    won = {id(rule) for rule in winners if rule is not None}
+    for rule in rules:
+        if id(rule) not in won and any(_matches(rule, site) for site in sites.all):
+            problems.add(f"{key}: the regex {rule.pattern.pattern!r} wins nowhere: earlier rules take all its modules")
 
 
-def _bind_blocks(
+def bind_blocks(
     name: str, values: BlockValues[T] | None, grid: PartGrid, occupied: set[Place], problems: Problems
 ) -> tuple[dict[Block, T], dict[str, str]]:
     """Resolves one block setting, noting entries that cannot be: (values, what is wrong with entries that set nothing,
@@ -243,7 +264,10 @@ def _missing_components(grid: PartGrid, here: list[Site]) -> dict[str, str]:
     asked |= {f"loraplus_{c}_lr_ratio": c for c in COMPONENTS if c in settings.loraplus}
     through_fused = {f"{c}_lr" for c in ("self_attn", "ffn") if there["fused"] and "fused" not in settings.component_lr}
     missing = [(name, c) for name, c in asked.items() if not there[c] and name not in through_fused]
-    missing += [("train_components", c) for c in sorted(settings.train_components or ()) if not there[c]]
+    chosen = {"train_components": settings.train_components or (), "exclude_components": settings.exclude_components}
+    missing += [(name, c) for name in chosen for c in sorted(chosen[name]) if not there[c]]
+    missing += [(f"{c}_dim", c) for c in settings.ranks.component_dim if not there[c]]
+    missing += [(f"{c}_alpha", c) for c in settings.ranks.component_alpha if not there[c]]
     return {
         f"{settings.key(name)}: {c}": (
             f"{settings.key(name)}: this network has no {c} module in {model}; it has {what}"
@@ -254,9 +278,9 @@ def _missing_components(grid: PartGrid, here: list[Site]) -> dict[str, str]:
 
 def _check_matches(
     key: str,
-    rules: tuple[ModuleRule, ...],
+    rules: tuple[ModuleRule[Any], ...],
     sites: Sites,
-    matches: Callable[[ModuleRule, Site], bool],
+    matches: Callable[[ModuleRule[Any], Site], bool],
     shown: Iterable[str],
     problems: Problems,
 ) -> None:

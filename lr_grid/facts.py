@@ -16,13 +16,24 @@ from lr_grid.upstream import own_parameters
 
 def facts_of(module: nn.Module) -> ModuleFacts:
     """Rank, alpha and sides of a network module."""
-    return facts_from(*rank_and_alpha(module), (name for name, _ in own_parameters(module)))
+    return facts_from(*rank_and_alpha(module), own_parameters(module), saved_numbers(module))
 
 
-def facts_from(rank: int | None, alpha: float | None, names: Iterable[str]) -> ModuleFacts:
+def facts_from(
+    rank: int | None, alpha: float | None, parameters: Iterable[tuple[str, nn.Parameter]], saved: int = 0
+) -> ModuleFacts:
     """The facts, with the sides told by the names of what trains."""
-    sides = {side_of(name) for name in names}
-    return ModuleFacts(rank, alpha, has_up="up" in sides, has_down="down" in sides)
+    named = list(parameters)
+    sides = {side_of(name) for name, _ in named}
+    shapes = tuple(tuple(parameter.shape) for _, parameter in named)
+    return ModuleFacts(rank, alpha, "up" in sides, "down" in sides, shapes, saved)
+
+
+def saved_numbers(module: nn.Module) -> int:
+    """How many numbers a network module puts into the LoRA file (its alpha among them)."""
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    left_out: set[str] = getattr(module, "_non_persistent_buffers_set", set())
+    return sum(t.numel() for name, t in tensors if not name.startswith("org_module") and name not in left_out)
 
 
 def rank_and_alpha(module: nn.Module | None) -> tuple[int | None, float | None]:

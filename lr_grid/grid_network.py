@@ -14,15 +14,15 @@ from torch import nn
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, lrs_of_rows, named_parameters, trainer_lrs
+from lr_grid.grid_settings import GridSettings
 from lr_grid.groups import build_groups
 from lr_grid.guards import check_negative, check_optimizer, idle_options
 from lr_grid.plan import ModuleFacts, Plan
 from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
 from lr_grid.resume import check_resume
-from lr_grid.settings import GridSettings
 from lr_grid.sites import part_of
-from lr_grid.upstream import drop_modules, module_name, network_modules
+from lr_grid.upstream import module_name, network_modules, replace_modules
 from lr_grid.watched import plan_of_groups
 from lr_grid.weights import trained_names
 from lr_grid.words import MAIN_PART
@@ -53,7 +53,7 @@ class GridState:
     frozen_modules: list[nn.Module] = field(default_factory=list)
     """Modules of the network that the plan freezes and that stand all the same, for their trained weights."""
     dropped: dict[str, ModuleFacts] = field(default_factory=dict)
-    """Modules that LR 0 kept from being made: they stay rows of the plan."""
+    """Modules that an LR or a rank of 0 kept from being made: they stay rows of the plan."""
 
 
 def swap_class(network: nn.Module, state: GridState) -> None:
@@ -144,8 +144,10 @@ class GridMixin:
                     f" (e.g. {min(lost)}): they are not in the LoRA that is saved"
                 )
             frozen = {row.site.name for row in plan.rows if row.frozen} - keep
-            state.dropped = {name: facts[name] for name in frozen}
-            drop_modules(self, frozen)  # type: ignore[arg-type]
+            here = {site.name for site in state.grid.sites.all if site.part in parts}
+            state.dropped = {name: f for name, f in state.dropped.items() if name in here}
+            state.dropped |= {name: facts[name].never_made() for name in frozen}
+            replace_modules(self, dict.fromkeys(frozen))  # type: ignore[arg-type]
         return super().apply_to(text_encoder, unet, apply_text_encoder, apply_unet)  # type: ignore[misc]
 
     def prepare_optimizer_params(self, *args: Any, **kwargs: Any) -> Any:
@@ -183,7 +185,8 @@ class GridMixin:
         modules = {module_name(m): m for m in network_modules(self, state.base)}  # type: ignore[arg-type]
         parts = {site.part for site in state.grid.sites.all if site.name in modules or site.name in state.dropped}
         facts = {**state.dropped, **{name: facts_of(module) for name, module in modules.items()}}
-        state.plan = make_plan(state.grid, facts, trainer_lrs(text_encoder_lr, unet_lr, default_lr), sorted(parts))
+        lrs = trainer_lrs(text_encoder_lr, unet_lr, default_lr)
+        state.plan = replace(make_plan(state.grid, facts, lrs, sorted(parts)), element_size=_element_size(state.args))
         groups, descriptions = build_groups(
             state.plan, {name: named_parameters(m, name) for name, m in modules.items()}
         )
@@ -210,13 +213,10 @@ class GridMixin:
         # A group's params may be a view that can be read once: it is handed on as a list of the same order.
         for group in groups:
             group["params"] = list(group["params"])
-        state.plan = plan_of_groups(
-            network_modules(self, state.base),  # type: ignore[arg-type]
-            state.base,
-            state.grid,
-            groups,
-            trainer_lrs(text_encoder_lr, unet_lr, default_lr),
-        )
+        modules = network_modules(self, state.base)  # type: ignore[arg-type]
+        lrs = trainer_lrs(text_encoder_lr, unet_lr, default_lr)
+        plan = plan_of_groups(modules, state.base, state.grid, groups, lrs)
+        state.plan = replace(plan, element_size=_element_size(state.args))
         state.notices += _one_sided(state.plan, state.base)
         if state.args is not None:
             check_negative(state.args, lrs_of_rows(state.plan.rows))
@@ -242,6 +242,11 @@ def _plan_file(args: argparse.Namespace | None) -> Path | None:
     return (
         Path(folder) / f"{getattr(args, 'output_name', None) or DEFAULT_OUTPUT_NAME}.lr_grid.json" if folder else None
     )
+
+
+def _element_size(args: argparse.Namespace | None) -> int:
+    """Bytes of a trained number."""
+    return 2 if getattr(args, "full_fp16", False) or getattr(args, "full_bf16", False) else 4
 
 
 def _keeping_frozen(regularize: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import ModuleType
 from typing import Any
 
 from lr_grid.accepted import known_keys
-from lr_grid.anatomy import read_layout
+from lr_grid.anatomy import Layout, read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
-from lr_grid.keys import HINTS, is_grid_key, is_train_indices
+from lr_grid.grid_settings import GridSettings
+from lr_grid.keys import HINTS, RANK_PARSERS, is_grid_key, is_indices
+from lr_grid.network_ranks import DEFAULT_DIM, check_lengths, hand_over, put_ranks
 from lr_grid.passed_on import (
     BLOCK_WEIGHTS,
     INJECTED,
@@ -26,7 +29,10 @@ from lr_grid.passed_on import (
     check_block_curves,
     check_regex_pairs,
 )
+from lr_grid.plan import ModuleFacts
 from lr_grid.quirks import check_flags, check_lycoris, idle_arguments, takes_a_dropout
+from lr_grid.rank_settings import RankSettings
+from lr_grid.remake import noted
 from lr_grid.settings import read_settings
 from lr_grid.sides import is_known_plus, side_of
 from lr_grid.sites import read_sites
@@ -84,7 +90,7 @@ class GridModule:
                 multiplier, network_dim, network_alpha, vae, text_encoder, unet, neuron_dropout=neuron_dropout, **passed
             )
 
-        return self._with_grid(make, self._make, kwargs, unet, text_encoder)
+        return self._with_grid(make, self._make, kwargs, unet, text_encoder, network_dim)
 
     create_arch_network = create_network
     """What musubi-tuner calls it."""
@@ -145,20 +151,36 @@ class GridModule:
         return network, weights[0]
 
     def _with_grid(
-        self, make: Callable[[dict[str, Any]], Any], function: Any, kwargs: dict[str, Any], unet: Any, text_encoder: Any
+        self,
+        make: Callable[[dict[str, Any]], Any],
+        function: Any,
+        kwargs: dict[str, Any],
+        unet: Any,
+        text_encoder: Any,
+        network_dim: int | None = None,
     ) -> Any:
         """Checks the arguments, has ``make(arguments)`` call the wrapped module's ``function``, puts the grid on."""
         problems = Problems()
         settings = read_settings(kwargs, problems)
-        passed, notices = self._arguments(kwargs, settings.given, function, problems)
+        layout = read_layout(unet)
+        passed, notices = self._arguments(kwargs, settings, layout, function, problems)
+        ranked = _speaks_of_ranks(settings)
+        if ranked and function is not self._make:
+            notices.append(
+                f"--dim_from_weights: the ranks are the file's: {', '.join(_rank_keys(settings))} set nothing"
+            )
+            _drop_ranks(settings)
+            ranked = False
         # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
         active = bool(settings.given - passed.keys())
         weights = None
+        only_named_convs = False
         try:
             if active:
                 self._restore_targets()
-                passed, weights = self._take_over(passed, unet, problems)
-            with keep_presets(self.base):
+                passed, weights = self._take_over(passed, layout, problems)
+                only_named_convs = self._ask_for_convs(passed, settings, network_dim)
+            with keep_presets(self.base), noted(self.base) if ranked else nullcontext():
                 network = make({key: value for key, value in passed.items() if not problems.about(key)})
         except GridError as error:
             raise GridError([*problems.found, *error.problems]) from None
@@ -177,23 +199,34 @@ class GridModule:
                 problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
             # The wrapped module's LoRA+ would set nothing on these (LoHa, LoKr, ...): the grid does it.
             active = active or not all(map(is_known_plus, ups))
+        if ranked:
+            notices += put_ranks(network, modules, grid, self.base_name, problems, only_named_convs)
         problems.raise_if_any()
         takes_dropout = "dropout" in kwargs if self.base_name.startswith("lycoris") else takes_a_dropout(self.base_name)
-        swap_class(network, GridState(self.base_name, grid, active, notices, takes_dropout))
+        state = GridState(self.base_name, grid, active, notices, takes_dropout)
+        state.dropped = {name: ModuleFacts(0, None, True) for name in grid.no_lora}
+        swap_class(network, state)
         return network
 
     def _arguments(
-        self, kwargs: dict[str, Any], given: frozenset[str], function: Any, problems: Problems
+        self, kwargs: dict[str, Any], settings: GridSettings, layout: Layout, function: Any, problems: Problems
     ) -> tuple[dict[str, Any], list[str]]:
         """(what of --network_args is handed on to the wrapped module, checked; lines about what has no effect there)"""
-        known = self._known
-        passed = {key: value for key, value in kwargs.items() if key in (known or ()) or not is_grid_key(key)}
+        known, given = self._known, settings.given
+        own_ranks = hand_over(settings, kwargs, known or frozenset(), self.base_name, layout)
+        check_lengths(own_ranks, settings, layout, problems)
+        passed = {
+            key: value
+            for key, value in kwargs.items()
+            if not is_grid_key(key) or (key in (known or ()) and (key not in RANK_PARSERS or key in own_ranks))
+        }
+        settings.ranks = settings.ranks.without(own_ranks)
         check_arguments(self.base_name, known, passed, HINTS, problems)
         check_regex_pairs(passed, problems)
         check_block_curves(passed, problems)
         check_flags(self.base_name, passed, problems)
         check_lycoris(self.base, passed, problems)
-        notices = idle_arguments(self.base_name, passed)
+        notices = idle_arguments(self.base_name, {**passed, **dict.fromkeys(settings.ranks.keys)})
         if function is not self._make:  # made from weights, a module takes fewer keys than it knows
             taken = known_keys(function) or frozenset()
             ignored = sorted(k for k in passed if not (k in taken | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
@@ -204,28 +237,37 @@ class GridModule:
                     f"network_reg_lrs is obeyed with --dim_from_weights, too ({self.base_name} alone drops it there)"
                 )
             passed = {key: value for key, value in passed.items() if key in taken}
-        if "network_reg_dims" in passed and any(map(is_train_indices, given)) and given - passed.keys():
+        if "network_reg_dims" in passed and any(map(is_indices, given)) and given - passed.keys():
             notices.append(
                 "train_*_block_indices holds for the modules of network_reg_dims, too (not so without a grid)"
             )
         return passed, notices
 
     def _take_over(
-        self, passed: dict[str, Any], unet: Any, problems: Problems
+        self, passed: dict[str, Any], layout: Layout, problems: Problems
     ) -> tuple[dict[str, Any], list[float] | None]:
         """What a grid decides itself, so that trained weights in blocks that do not train are kept: block indices and
         block weights. Returns what is still handed on, and the weights."""
         if passed.get("split_qkv") != "True":  # its double blocks cannot even be made (see _explain)
-            passed = {key: value for key, value in passed.items() if not is_train_indices(key)}
+            passed = {key: value for key, value in passed.items() if not is_indices(key)}
         weights = None
         if not any(problems.about(key) for key in BLOCK_WEIGHTS):
-            is_sdxl = read_layout(unet).family == "sdxl"
+            is_sdxl = layout.family == "sdxl"
             weights = block_weights(self.base, passed, is_sdxl)
             if weights is not None:
                 # Weights of 1 in their place: the module reads block_alphas and conv_block_dims only beside weights.
                 passed = {k: v for k, v in passed.items() if k not in (*BLOCK_WEIGHTS, "block_lr_zero_threshold")}
                 passed["mid_lr_weight"] = "1,1,1" if is_sdxl else "1"
         return passed, weights
+
+    def _ask_for_convs(self, passed: dict[str, Any], settings: GridSettings, network_dim: int | None) -> bool:
+        """Has the wrapped module make modules for convolutions where conv_block_dims speaks of them and no conv_dim
+        does; returns whether it was so."""
+        asked = settings.ranks.conv_block_dims is not None and "conv_dim" in (self._known or ())
+        if not asked or "conv_dim" in passed or self.base_name.startswith("lycoris"):
+            return False
+        passed["conv_dim"] = str(network_dim or DEFAULT_DIM)  # networks.dylora takes no other
+        return True
 
     def _restore_targets(self) -> None:
         for (cls, name), value in self._targets.items():
@@ -249,6 +291,21 @@ class GridModule:
             problems.add(f"{self.base_name} refuses its arguments{which}: {type(error).__name__}: {error}{hint}")
         if problems.found:
             raise GridError(problems.found) from error
+
+
+def _speaks_of_ranks(settings: GridSettings) -> bool:
+    return bool(_rank_keys(settings))
+
+
+def _rank_keys(settings: GridSettings) -> list[str]:
+    """The keys of ranks as they were given, text encoders' too."""
+    parts = (settings, *settings.encoders.values())
+    return list(dict.fromkeys(part.key(name) for part in parts for name in sorted(part.ranks.keys)))
+
+
+def _drop_ranks(settings: GridSettings) -> None:
+    for part in (settings, *settings.encoders.values()):
+        part.ranks = RankSettings()
 
 
 def wrap(base_name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -5,9 +5,11 @@ Optimizer groups, the printed grid, pictures and JSON are views of it. planner.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 
 from lr_grid.sites import Site
+from lr_grid.words import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,14 @@ class ModuleFacts:
     """Whether it has an up side, for LoRA+."""
     has_down: bool = True
     """Whether anything but its up side trains (not so in LoRA-FA)."""
+    shapes: tuple[Shape, ...] = ()
+    """Of every tensor it trains."""
+    saved: int = 0
+    """How many numbers it puts into the LoRA file."""
+
+    def never_made(self) -> ModuleFacts:
+        """The same of a module that is not made after all."""
+        return replace(self, shapes=(), saved=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,17 @@ class Row:
     """How the LR came about, for people."""
     rule: str = ""
     """The setting that decided, for machines: left_out, module_lr, network_reg_lrs, block_lr, component, ..."""
+    rank_why: str = ""
+    """How the rank came about, for people; empty where no setting speaks of ranks."""
+    shapes: tuple[Shape, ...] = ()
+    """Of every tensor that trains."""
+    saved: int = 0
+    """How many numbers it puts into the LoRA file."""
+
+    @property
+    def params(self) -> int:
+        """How many parameters train."""
+        return sum(map(prod, self.shapes))
 
     @property
     def has_loraplus(self) -> bool:
@@ -91,3 +112,5 @@ class Plan:
     """The grid's arguments as given, in --network_args and in the grid file."""
     encoder_stacks: dict[str, dict[str, int]] = field(default_factory=dict)
     """Of the text encoders with a grid of their own: part -> its stacks."""
+    element_size: int = 4
+    """Bytes of a trained number: 4 (fp32), or 2 with the trainer's --full_fp16 or --full_bf16."""

@@ -73,6 +73,12 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
     return Plan(layout.family, stacks, rows, lrs.base, tuple(header), tuple(notices), settings.arguments, encoders)
 
 
+def frozen_names(grid: BoundGrid) -> set[str]:
+    """Names of the modules that do not train whatever the trainer's LRs are: left out, or with an LR of 0."""
+    calculator = _Calculator(grid, TrainerLrs(1.0))
+    return {site.name for site in grid.sites.all if calculator.lr(site)[0] == 0}
+
+
 class _Calculator:
     """One formula for all modules of a network."""
 
@@ -86,7 +92,7 @@ class _Calculator:
         return self.lrs.base if part == MAIN_PART else self.lrs.of_encoder(self.grid.sites.encoder_of.get(part, 0))
 
     def row(self, site: Site, facts: ModuleFacts) -> Row:
-        lr, why, rule = self._lr(site)
+        lr, why, rule = self.lr(site)
         lr_up = lr
         loraplus = self.grid.loraplus(site)
         if loraplus is not None and facts.has_up and lr != 0:
@@ -94,15 +100,29 @@ class _Calculator:
             self.reach.ratios.add(key)
             lr_up = lr * ratio
             why += f"; up side * {ratio:g} (LoRA+)"
-        return Row(site, facts.rank, facts.alpha, lr if facts.has_down else 0.0, lr_up, lr == 0, why, rule)
+        return Row(
+            site=site,
+            rank=facts.rank,
+            alpha=facts.alpha,
+            lr_down=lr if facts.has_down else 0.0,
+            lr_up=lr_up,
+            frozen=lr == 0,
+            why=why,
+            rule=rule,
+            rank_why=self.grid.rank_why.get(site.name, ""),
+            shapes=facts.shapes if lr else (),
+            saved=facts.saved,
+        )
 
-    def _lr(self, site: Site) -> tuple[float, str, str]:
+    def lr(self, site: Site) -> tuple[float, str, str]:
         """(absolute LR, words, the setting that decided)"""
         part = self.parts.get(site.part)
         if part is not None:
             left_out = part.grid.left_out(site)
             if left_out:
                 return 0.0, left_out, "left_out"
+        if site.name in self.grid.no_lora:
+            return 0.0, f"no LoRA: {self.grid.rank_why[site.name]}", "rank"
         base = self.base_of(site.part)
         for key, rule in (
             ("module_lr", self.grid.module_rule(site)),
@@ -110,7 +130,7 @@ class _Calculator:
         ):
             if rule is not None:
                 self.reach.won.add(id(rule))
-                return rule.rate.resolve(base), f"{key} {rule.pattern.pattern}:{rule.rate}", key
+                return rule.value.resolve(base), f"{key} {rule.pattern.pattern}:{rule.value}", key
         if part is None:
             return base, "the trainer's LR for this text encoder", "text_encoder"
         return part.cell(site)

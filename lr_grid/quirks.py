@@ -22,9 +22,6 @@ _ALWAYS_TRUE = {"networks.oft": ("enable_all_linear", "enable_conv"), "lycoris":
 # Read only beside one of the others.
 _NEEDS: dict[str, tuple[str, ...]] = {
     "block_lr_zero_threshold": BLOCK_WEIGHTS,
-    "block_alphas": ("block_dims", *BLOCK_WEIGHTS),
-    "conv_block_dims": ("block_dims", *BLOCK_WEIGHTS),
-    "conv_block_alphas": ("conv_block_dims",),
     "conv_alpha": ("conv_dim", "conv_block_dims"),
     "ggpo_beta": ("ggpo_sigma",),
     "ggpo_sigma": ("ggpo_beta",),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from lr_grid.binding import BoundGrid, PartGrid
 from lr_grid.errors import Problems, tell_shared
+from lr_grid.grid_settings import GridSettings
 from lr_grid.keys import EVERY_ENCODER, split_section
-from lr_grid.settings import GridSettings
 from lr_grid.words import COMPONENTS, MAIN_PART
 
 
@@ -86,9 +86,8 @@ def _idle(grid: PartGrid, done: Reach) -> dict[str, str]:
 
 def _overruled(settings: GridSettings, component: str, key: str) -> bool:
     """Whether --network_args leave a component out that a file gives an LR to: that is no mistake."""
-    chosen, source = settings.train_components, settings.source
-    left_out = chosen is not None and component not in chosen
-    return left_out and source.get(key) != source.get(settings.key("train_components"))
+    by = settings.left_out_by(component)
+    return bool(by) and settings.source.get(key) != settings.source.get(settings.key(by))
 
 
 def idle_settings(grid: BoundGrid, done: Reach) -> list[str]:

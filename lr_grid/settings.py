@@ -7,24 +7,24 @@ encoder (``te1_``) wins over that of all (``te_``). Every problem is noted, none
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from lr_grid.blocks import BlockValues, Indices, parse_indices
+from lr_grid.blocks import parse_indices
+from lr_grid.contradictions import contradictions
 from lr_grid.errors import Problems, did_you_mean
+from lr_grid.grid_settings import GridSettings
 from lr_grid.gridfile import GridFile, load_grid_file
 from lr_grid.keys import (
     ENCODERS,
     HINTS,
     PARSERS,
-    ModuleRule,
+    RANK_PARSERS,
     is_grid_key,
-    is_train_indices,
+    is_indices,
     no_component,
     split_section,
     stack_of_indices,
 )
-from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS
 
 # What per_layer_lr=true gives to everything that is not set: the published per-layer system's defaults (absolute LRs).
@@ -38,50 +38,6 @@ PUBLISHED_DEFAULTS: dict[str, Any] = {
     "min_depth_factor": 0.3,
     "peak_position": 0.5,
 }
-
-
-@dataclass
-class GridSettings:
-    """A grid, as asked for. LRs are Rates (absolute, or a multiple of the trainer's LR); factors are plain floats."""
-
-    component_lr: dict[str, Rate] = field(default_factory=dict)
-    default_lr: Rate | None = None
-    depth_strategy: str = "flat"
-    min_depth_factor: float = 0.3
-    peak_position: float = 0.5
-    depth_scope: str = "stack"
-    depth_levels: int = 0
-    block_lr_weight: BlockValues[float] | None = None
-    block_lr: BlockValues[Rate] | None = None
-    module_lr: tuple[ModuleRule, ...] = ()
-    train_components: frozenset[str] | None = None
-    train_block_indices: dict[str | None, Indices] = field(default_factory=dict)
-    """Stack name -> what trains of it; key None: the model's only stack."""
-    loraplus: dict[str | None, float] = field(default_factory=dict)
-    """LoRA+ ratios by component, by ``unet`` / ``text_encoder``, and overall (None)."""
-    given: frozenset[str] = frozenset()
-    """Keys that were asked for, by arguments or file. The keys of a published block are not among them (``grid`` is):
-    it always lists everything, so a part of it that matches nothing is no mistake. In the settings of a text encoder:
-    without their ``te_``."""
-    encoders: dict[str, GridSettings] = field(default_factory=dict)
-    """te1, te2, te3 -> the settings of that text encoder, where te_ keys give it any."""
-    spelling: dict[str, str] = field(default_factory=dict)
-    """In the settings of a text encoder: a key without its ``te_`` -> as it was given."""
-    prefix: str = ""
-    """In the settings of a text encoder: what its own keys begin with (``te1_``)."""
-    source: dict[str, str] = field(default_factory=dict)
-    """Key as it was given -> ``file`` or ``args``."""
-    notices: list[str] = field(default_factory=list)
-    arguments: tuple[tuple[str, str], ...] = ()
-    """What was given, file and arguments together, as text: for the record."""
-
-    def key(self, name: str) -> str:
-        """A key as the user spells it: ``te_ffn_lr`` for ffn_lr of a text encoder."""
-        return self.spelling.get(name, self.prefix + name)
-
-    def loraplus_key(self, name: str | None) -> str:
-        """The key of a LoRA+ ratio: of a component, of ``unet`` or ``text_encoder``, or the overall one (None)."""
-        return self.key(f"loraplus_{name}_lr_ratio" if name else "loraplus_lr_ratio")
 
 
 def read_settings(
@@ -189,7 +145,7 @@ def _parse_all(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
             continue
         name = split_section(key)[1]
         parse = PARSERS.get(name, parse_indices)
-        if value is None or (isinstance(value, str) and not value.strip() and not is_train_indices(name)):
+        if value is None or (isinstance(value, str) and not value.strip() and not is_indices(name)):
             problems.add(f"{key}: is empty")
             continue
         try:
@@ -205,8 +161,10 @@ def _build(parsed: Mapping[str, Any]) -> GridSettings:
         if key.startswith("loraplus_"):
             name = key.removeprefix("loraplus_").removesuffix("lr_ratio").rstrip("_")
             settings.loraplus[name or None] = value
-        elif is_train_indices(key):
-            settings.train_block_indices[stack_of_indices(key)] = value
+        elif is_indices(key):
+            settings.block_indices[stack_of_indices(key)] = value
+        elif key in RANK_PARSERS:
+            settings.ranks.set(key, value)
         elif key.removesuffix("_lr") in COMPONENTS:
             settings.component_lr[key.removesuffix("_lr")] = value
         elif key != "per_layer_lr":
@@ -228,34 +186,3 @@ def _encoder_settings(parsed: Mapping[str, Any], source: dict[str, str]) -> dict
             result[encoder].prefix = f"{encoder}_"
             result[encoder].source = source
     return result
-
-
-def contradictions(settings: GridSettings) -> dict[str, str]:
-    """Settings that exclude each other, where one source gives both (--network_args may overrule a file): by the key
-    that is in the way, what is wrong."""
-    source, found = settings.source, {}
-
-    def clash(name: str, other: str) -> bool:
-        key, other = settings.key(name), settings.key(other)
-        return key in source and (other not in source or source[key] == source[other])
-
-    strategy = settings.depth_strategy
-    for name in ("min_depth_factor", "peak_position", "depth_scope", "depth_levels"):
-        key = settings.key(name)
-        given = settings.key("depth_strategy")
-        deciding = given if given in source else f"{key.removesuffix(name)}depth_strategy"
-        if strategy == "flat" and clash(name, "depth_strategy"):
-            found[key] = f"{key} has no effect with {deciding}=flat: set {deciding}, or leave {key} out"
-        elif name == "peak_position" and strategy not in ("flat", "inverted_u") and clash(name, "depth_strategy"):
-            found[key] = f"{key} belongs to {deciding}=inverted_u, not to {strategy}"
-    if strategy.endswith("geometric") and settings.min_depth_factor == 0:
-        key, deciding = settings.key("min_depth_factor"), settings.key("depth_strategy")
-        found[key] = f"{key}: 0 makes {deciding}={strategy} zero everywhere but at one end: give more than 0"
-    for component in COMPONENTS:
-        name = f"{component}_lr"
-        left_out = settings.train_components is not None and component not in settings.train_components
-        rate = settings.component_lr.get(component)
-        if left_out and rate is not None and rate.value != 0 and clash(name, "train_components"):
-            key, chosen = settings.key(name), settings.key("train_components")
-            found[key] = f"{key} is set, but {chosen} leaves {component} out: keep one of the two"
-    return found

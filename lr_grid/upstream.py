@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from lr_grid.errors import GridError
-from lr_grid.keys import ModuleRule
+from lr_grid.module_rules import ModuleRule
 from lr_grid.passed_on import BLOCK_WEIGHTS
 from lr_grid.values import Rate
 
@@ -66,7 +66,7 @@ def parse_regex_lrs(text: str) -> dict[str, float]:
     return {pattern.strip(): float(lr) for pattern, _, lr in pairs}
 
 
-def regex_rules(network: nn.Module, modules: Sequence[nn.Module]) -> tuple[ModuleRule, ...]:
+def regex_rules(network: nn.Module, modules: Sequence[nn.Module]) -> tuple[ModuleRule[Rate], ...]:
     """The network's ``network_reg_lrs`` as rules, first match wins: searched in the LoRA name, or, where the network
     keeps the model's own names (networks.lora_anima), matched against the whole dotted path."""
     rules = getattr(network, "reg_lrs", None) or {}
@@ -123,9 +123,10 @@ def own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return [(name, parameter) for name, parameter in named if id(parameter) in ids]
 
 
-def drop_modules(network: nn.Module, names: set[str]) -> None:
-    """Takes modules out of the network before apply_to: no LoRA is made for them."""
+def replace_modules(network: nn.Module, new: Mapping[str, nn.Module | None]) -> None:
+    """Puts other modules into their places in the network, by name, before apply_to; None: no LoRA is made there."""
     for attribute in (*_LISTS, "loras"):
         modules = getattr(network, attribute, None)
         if isinstance(modules, list):
-            setattr(network, attribute, [m for m in modules if module_name(m) not in names])
+            placed = [new.get(module_name(m), m) for m in modules]
+            setattr(network, attribute, [module for module in placed if module is not None])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -17,14 +18,15 @@ TRUE = ("true", "1", "yes", "on")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A learning rate as written: absolute (``4e-4``), or a multiple of the trainer's LR (``1.5x``)."""
+    """A number as written: absolute (``4e-4``), or a multiple (``1.5x``) of what the setting is about: of a learning
+    rate, the trainer's; of an alpha, the module's rank."""
 
     value: float
     relative: bool = False
 
-    def resolve(self, base_lr: float) -> float:
-        """The absolute LR, given the trainer's."""
-        return self.value * base_lr if self.relative else self.value
+    def resolve(self, base: float) -> float:
+        """The absolute number, given what a multiple multiplies."""
+        return self.value * base if self.relative else self.value
 
     def __str__(self) -> str:
         return f"{self.value:g}{'x' if self.relative else ''}"
@@ -46,6 +48,36 @@ def rate(value: object) -> Rate:
         )
     relative = text[-1] in "xX"
     return Rate(number(text[:-1] if relative else text), relative)
+
+
+def alpha(value: object) -> Rate:
+    """``8`` -> absolute, ``0.5x`` -> a multiple of the module's rank, 0 -> the rank (as kohya's modules read it)."""
+    result = None
+    with suppress(ValueError):
+        result = rate(value)
+    if result is None or result.value < 0:
+        raise ValueError(f"{value!r} is no alpha: give a number (8), or a multiple of the module's rank (0.5x)")
+    return result if result.value else Rate(1.0, relative=True)
+
+
+def rank(value: object) -> int:
+    """A rank; 0 means no LoRA."""
+    try:
+        return count(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no rank: give a whole number (16), or 0 for no LoRA there") from None
+
+
+def least(smallest: int) -> Callable[[object], int]:
+    """A parser of whole numbers from ``smallest`` on."""
+
+    def parse(value: object) -> int:
+        result = count(value)
+        if result < smallest:
+            raise ValueError(f"{value!r} is less than {smallest}")
+        return result
+
+    return parse
 
 
 def number(value: object) -> float:

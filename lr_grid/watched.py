@@ -30,7 +30,8 @@ def plan_of_groups(
         up = by_side.get("up", down)
         facts = facts_of(module)
         frozen = down == 0 and up == 0
-        rows.append(Row(sites[name], facts.rank, facts.alpha, down, up, frozen, f"{base}'s own group"))
+        why, shapes = f"{base}'s own group", () if frozen else facts.shapes
+        rows.append(Row(sites[name], facts.rank, facts.alpha, down, up, frozen, why, shapes=shapes, saved=facts.saved))
     layout = grid.sites.layout
     notices = (*grid.settings.notices, *grid.sites.notices)
     return Plan(layout.family, dict(layout.stacks), tuple(rows), lrs.base, (("grid", "off"),), notices)

@@ -42,7 +42,7 @@ def test_both_forms_for_one_component_contradict():
 
 def test_module_rules_may_hold_commas_and_colons():
     rules = read(module_lr=r"double_blocks\.\d{1,2}\.img:1e-4,(?:txt|img)_mlp:0.5x").module_lr
-    assert [(r.pattern.pattern, r.rate) for r in rules] == [
+    assert [(r.pattern.pattern, r.value) for r in rules] == [
         (r"double_blocks\.\d{1,2}\.img", Rate(1e-4)),
         ("(?:txt|img)_mlp", Rate(0.5, True)),
     ]
@@ -121,7 +121,7 @@ def test_a_toml_file_may_use_tables_and_lists(tmp_path):
     )
     settings = read(grid=str(file))
     assert settings.train_components == {"ffn", "self_attn"}
-    assert settings.train_block_indices[None].ranges == ((0, 0), (1, 1))
+    assert settings.block_indices["train", None].ranges == ((0, 0), (1, 1))
     assert len(settings.module_lr) == 2
     assert [e.value for e in settings.block_lr_weight.entries] == [0.3, 0.8]
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import lr_grid
+from lr_grid.memory import OPTIMIZERS
 from lr_grid.plan import Plan
+from lr_grid.report.cells import Cell, Table, tables
+from lr_grid.sizes import file_bytes, optimizer_bytes, parameters
 
 
 def plan_to_dict(
@@ -30,6 +33,12 @@ def plan_to_dict(
             {"description": text, "lr": group.get("lr"), "params": group.get("param_names", len(group["params"]))}
             for group, text in zip(groups, descriptions, strict=True)
         ],
+        "sizes": {
+            "parameters": parameters(plan),
+            "file_bytes": {"fp16": file_bytes(plan, 2), "fp32": file_bytes(plan, 4)},
+            "optimizer_bytes": {name: optimizer_bytes(plan, name) for name in OPTIMIZERS},
+        },
+        "cells": [_cell_to_dict(table, *place, cell) for table in tables(plan) for place, cell in table.cells.items()],
         "modules": [
             {
                 **asdict(row.site),
@@ -37,12 +46,33 @@ def plan_to_dict(
                 "lr_up": row.lr_up,
                 "rank": row.rank,
                 "alpha": row.alpha,
+                "rank_why": row.rank_why,
+                "params": row.params,
                 "frozen": row.frozen,
                 "rule": row.rule,
                 "why": row.why,
             }
             for row in plan.rows
         ],
+    }
+
+
+def _cell_to_dict(table: Table, block: int | None, component: str, cell: Cell) -> dict[str, Any]:
+    """One cell: lists hold the distinct values of its modules."""
+    made = [row for row in cell.rows if row.saved and row.rank]
+    return {
+        "part": table.part,
+        "stack": table.stack,
+        "block": block,
+        "component": component,
+        "modules": len(cell.rows),
+        "trained": len(cell.trained),
+        "lr_down": cell.lrs("down"),
+        "lr_up": cell.lrs("up"),
+        "rank": sorted({row.rank for row in made if row.rank}),
+        "alpha": sorted({row.alpha for row in made if row.alpha is not None}),
+        "alpha_over_rank": sorted({row.alpha / row.rank for row in made if row.rank and row.alpha is not None}),
+        "params": sum(row.params for row in cell.rows),
     }
 
 

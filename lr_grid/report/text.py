@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from lr_grid.blocks import compact
 from lr_grid.plan import Plan
-from lr_grid.report.cells import Cell, Table, encoder_cells, has_loraplus, tables
-from lr_grid.words import MAIN_PART
+from lr_grid.report.cells import Cell, encoder_cells, has_loraplus, tables
+from lr_grid.report.columns import render_table
+from lr_grid.report.ranks import rank_lines, size_line
 
 PREFIX = "[lr_grid]"
 
@@ -25,40 +26,18 @@ def render(plan: Plan, groups: int, params: int) -> str:
     if has_loraplus(plan.rows):
         lines.append(f"{PREFIX} LoRA+ is on: LRs are down side/up side")
     for table in tables(plan):
-        lines += _render_table(table, any(has_loraplus(cell.trained) for cell in table.cells.values()))
+        both = any(has_loraplus(cell.trained) for cell in table.cells.values())
+        lines += render_table(table, partial(_cell, both=both))
     for part, cell in encoder_cells(plan).items():
         lines.append(f"{part} (text encoder)  {_cell(cell, has_loraplus(cell.trained))}")
+    for title, *view in filter(None, [rank_lines(plan)]):
+        lines += [f"{PREFIX} {title}", *view]
+    lines.append(f"{PREFIX} {size_line(plan)}")
     lines += [f"{PREFIX} note: {notice}" for notice in plan.notices]
     return "\n".join(lines)
 
 
-def _render_table(table: Table, both: bool) -> list[str]:
-    body: list[tuple[list[int | None], list[str]]] = []
-    for block in table.blocks:
-        if not any((block, component) in table.cells for component in table.components):
-            continue
-        texts = [_cell(table.cells.get((block, component)), both) for component in table.components]
-        if body and body[-1][1] == texts:
-            body[-1][0].append(block)
-        else:
-            body.append(([block], texts))
-    name = "outside" if table.stack is None else table.stack
-    if table.part != MAIN_PART:
-        name = f"{table.part} {name}"
-    rows = [[name, *table.components]]
-    for blocks, texts in body:
-        rows.append(["" if blocks == [None] else compact([b for b in blocks if b is not None]), *texts])
-    return _align(rows)
-
-
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _cell(cell: Cell | None, both: bool) -> str:
-    if cell is None:
-        return "-"
+def _cell(cell: Cell, both: bool) -> str:
     trained = len(cell.trained)
     if not trained:
         return f"frozen x{len(cell.rows)}"

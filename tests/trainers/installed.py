@@ -7,12 +7,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from . import forward_cases
 from .environment import clean_environment
 from .result import RunResult
 from .run_script import PROBE_FILE
 from .trainer import Trainer
+
+if TYPE_CHECKING:
+    import torch
 
 RUN_SCRIPT = Path(__file__).with_name("run_script.py")
 
@@ -35,11 +39,82 @@ class InstalledTrainer:
     trainer: ClassVar[Trainer]
     shrink: ClassVar[Path]  # a module whose FAMILIES make the models of a family tiny, in the trainer's own process
 
+    forward_script: ClassVar[Path]
+
     folder: Path  # the checkout
     python: Path  # of the trainer's venv, with the lr-grid wheel in it
     tiny: Path  # models and datasets
     version_changes: Mapping[str, Sequence[str | None]]  # package -> versions before and after installing lr-grid
     added_packages: Mapping[str, str]  # package -> version, for packages that installing lr-grid brought along
+
+    def script(self, name: str) -> Path:
+        """The file of a script that is named as in the calls of ``run`` and ``tool``."""
+        raise NotImplementedError
+
+    def family(self, model: str) -> str:
+        raise NotImplementedError
+
+    def checkpoint(self, model: str) -> Path:
+        """The one file of a tiny model (of its transformer or U-Net at least), for scripts that read nothing else."""
+        raise NotImplementedError
+
+    def tool(
+        self,
+        script: str,
+        arguments: Sequence[str | Path],
+        *,
+        model: str,
+        workdir: Path,
+        name: str,
+        saves_with: str | None = "--save_to",
+        timeout: float = 300,
+        env: Mapping[str, str] | None = None,
+    ) -> RunResult:
+        """Run another script of the trainer than a training script, with the model classes of ``model``'s family tiny.
+
+        ``saves_with`` is the option that takes the file which the script saves: the ``lora_path`` of the result,
+        whatever is in it.
+        """
+        output = new_output(workdir, name)
+        saved = [saves_with, output / f"{name}.safetensors"] if saves_with is not None else []
+        return self.run_script(
+            self.script(script),
+            [str(argument) for argument in (*arguments, *saved)],
+            family=self.family(model),
+            output=output,
+            probe=False,
+            timeout=timeout,
+            env={**self._importable(), **(env or {})},
+        )
+
+    def forward(
+        self,
+        model: str,
+        cases: Mapping[str, forward_cases.Case],
+        *,
+        workdir: Path,
+        name: str = "forward",
+        timeout: float = 300,
+    ) -> dict[str, torch.Tensor]:
+        """What comes out of a model for one input (float32, no gradient), by case: all of them in one process."""
+        from safetensors.torch import load_file
+
+        output = new_output(workdir, name)
+        forward_cases.write(cases, self.checkpoint(model), output / "cases.json")
+        self.run_script(
+            self.forward_script,
+            [self.family(model), str(output / "cases.json"), str(output / "outputs.safetensors")],
+            family=self.family(model),
+            output=output,
+            probe=False,
+            timeout=timeout,
+            env=self._importable(),
+        ).expect_success()
+        return load_file(output / "outputs.safetensors")
+
+    def _importable(self) -> dict[str, str]:
+        """Has a script of any folder import the trainer's packages, as after the trainer's own `pip install -e .`."""
+        return {"PYTHONPATH": str(self.folder)} if self.trainer.source_root is None else {}
 
     def run_script(
         self,

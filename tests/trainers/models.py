@@ -13,6 +13,11 @@ class Model:
     family: str
     files: Mapping[str, str]
     options: tuple[str, ...] = ("--mixed_precision=no",)
+    in_one_file: str | None = None  # the same model, for scripts that read no Diffusers folder
+
+    @property
+    def checkpoint(self) -> str:
+        return self.in_one_file or self.files["pretrained_model_name_or_path"]
 
 
 def _flux(checkpoint: str) -> Model:
@@ -36,8 +41,8 @@ def _flux(checkpoint: str) -> Model:
 
 
 MODELS: dict[str, Model] = {
-    "sd15": Model("sd15", {"pretrained_model_name_or_path": "sd15"}),
-    "sdxl": Model("sdxl", {"pretrained_model_name_or_path": "sdxl"}),
+    "sd15": Model("sd15", {"pretrained_model_name_or_path": "sd15"}, in_one_file="sd15/sd15.safetensors"),
+    "sdxl": Model("sdxl", {"pretrained_model_name_or_path": "sdxl"}, in_one_file="sdxl/sdxl.safetensors"),
     "flux": _flux("flux"),
     "flux_19_38": _flux("flux_19_38"),
     "sd3": Model(

@@ -39,6 +39,16 @@ cache_directory = '{cache}'
 class Musubi(InstalledTrainer):
     trainer = MUSUBI_TUNER
     shrink = HERE / "musubi_shrink.py"
+    forward_script = HERE / "musubi_forward.py"
+
+    def script(self, name: str) -> Path:
+        return self.folder / "src" / "musubi_tuner" / name
+
+    def family(self, model: str) -> str:
+        return MODELS[model].family
+
+    def checkpoint(self, model: str) -> Path:
+        return self.tiny / MODELS[model].checkpoint
 
     @property
     def items(self) -> Path:
@@ -79,7 +89,7 @@ class Musubi(InstalledTrainer):
         output = new_output(workdir, name)
         tiny = MODELS[model]
         options: dict[str, Any] = {
-            "dit": self.tiny / tiny.checkpoint,
+            "dit": self.checkpoint(model),
             "dataset_config": dataset_config or self._write_dataset(output / "dataset.toml", model),
             "output_dir": output,
             "output_name": name,
@@ -104,7 +114,7 @@ class Musubi(InstalledTrainer):
         arguments += ["--network_args", *network_args] if network_args else ()
         arguments += extra
         return self.run_script(
-            self.folder / "src" / "musubi_tuner" / script,
+            self.script(script),
             arguments,
             family=tiny.family,
             output=output,

@@ -39,6 +39,16 @@ batch_size = 2
 class SdScripts(InstalledTrainer):
     trainer = SD_SCRIPTS
     shrink = HERE / "shrink.py"
+    forward_script = HERE / "sd_forward.py"
+
+    def script(self, name: str) -> Path:
+        return self.folder / name
+
+    def family(self, model: str) -> str:
+        return MODELS[model].family
+
+    def checkpoint(self, model: str) -> Path:
+        return self.tiny / MODELS[model].checkpoint
 
     @property
     def image_dir(self) -> Path:
@@ -102,9 +112,9 @@ class SdScripts(InstalledTrainer):
         arguments += extra
 
         return self.run_script(
-            self.folder / script,
+            self.script(script),
             arguments,
-            family=MODELS[model].family,
+            family=self.family(model),
             output=output,
             probe=probe,
             timeout=timeout,

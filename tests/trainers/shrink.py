@@ -12,8 +12,11 @@ from typing import Any
 
 CLIP_VOCABULARY = 520  # >= the tiny tokenizer's 516
 T5_VOCABULARY = 128
-SD15_CHANNELS = (32, 64, 64, 64)
+CLIP_SIZES = {"vocab_size": CLIP_VOCABULARY, "intermediate_size": 64}
+SD15_CHANNELS, SD15_TEXT_WIDTH = (32, 64, 64, 64), 32
 SDXL_CHANNELS = (32, 64, 128)
+SDXL_TEXT_LAYERS = {768: 12, 1280: 2}  # by width; sd-scripts reads the eleventh layer of the first text encoder
+VAE_CHANNELS = 32  # of Stable Diffusion's
 FLUX_WIDTH = 64
 LUMINA_WIDTH, LUMINA_TEXT_WIDTH, GEMMA_VOCABULARY = 96, 32, 128
 HUNYUAN_WIDTH, HUNYUAN_TEXT_WIDTH = 64, 32
@@ -22,19 +25,33 @@ QWEN_VOCABULARY = 264  # >= the tiny tokenizer's 260
 
 
 def sd15() -> None:
+    import library.model_util as checkpoint
     import library.original_unet as unet
 
     unet.BLOCK_OUT_CHANNELS = SD15_CHANNELS
     unet.TIMESTEP_INPUT_DIM = SD15_CHANNELS[0]
     unet.TIME_EMBED_DIM = 4 * SD15_CHANNELS[0]
+    # a Diffusers folder brings its sizes along; those of a checkpoint file are constants
+    checkpoint.UNET_PARAMS_MODEL_CHANNELS = SD15_CHANNELS[0]
+    checkpoint.UNET_PARAMS_CHANNEL_MULT = [channels // SD15_CHANNELS[0] for channels in SD15_CHANNELS]
+    checkpoint.UNET_PARAMS_CONTEXT_DIM = SD15_TEXT_WIDTH
+    width = {"hidden_size": SD15_TEXT_WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4}
+    checkpoint.CLIPTextConfig = _with(checkpoint.CLIPTextConfig, **width, **CLIP_SIZES)
+    _shrink_vae()
 
 
 def sdxl() -> None:
     # the context width (2048 = 768 + 1280) cannot be shrunk: it is hard-coded in many places
+    import library.sdxl_model_util as checkpoint
     import library.sdxl_original_unet as unet
 
     unet.MODEL_CHANNELS = SDXL_CHANNELS[0]
     unet.TIME_EMBED_DIM = 4 * SDXL_CHANNELS[0]
+    config = checkpoint.CLIPTextConfig
+    checkpoint.CLIPTextConfig = lambda **values: config(
+        **(values | CLIP_SIZES | {"num_hidden_layers": SDXL_TEXT_LAYERS[values["hidden_size"]]})
+    )
+    _shrink_vae()
 
 
 def flux() -> None:
@@ -190,6 +207,14 @@ def anima() -> None:
     )
     _fix(models.LLMAdapter, source_dim=width, target_dim=width, model_dim=width, num_layers=2, num_heads=2)
     _fix(vae.AutoencoderKLQwenImage, base_dim=8, dim_mult=[1, 1, 1, 1], num_res_blocks=1)
+
+
+def _shrink_vae() -> None:
+    import library.model_util as checkpoint
+
+    checkpoint.VAE_PARAMS_CH = VAE_CHANNELS
+    checkpoint.VAE_PARAMS_CH_MULT = [1, 1, 1, 1]
+    checkpoint.VAE_PARAMS_NUM_RES_BLOCKS = 1
 
 
 def _shrink_flux_autoencoder(models: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import shrink
+import tiny_checkpoints
 import tiny_dit_models
 import torch
 from diffusers import (
@@ -26,7 +27,7 @@ FLUX_BLOCKS = {"flux": (2, 2), "flux_19_38": (19, 38)}  # file name -> double an
 
 
 def make_sd15(folder: Path) -> None:
-    context = 32
+    context = shrink.SD15_TEXT_WIDTH
     text = CLIPTextConfig(hidden_size=context, num_hidden_layers=2, num_attention_heads=4, **_clip_options())
     unet = UNet2DConditionModel(
         sample_size=8, block_out_channels=shrink.SD15_CHANNELS, cross_attention_dim=context, attention_head_dim=8
@@ -41,12 +42,14 @@ def make_sd15(folder: Path) -> None:
         feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(folder)
+    tiny_checkpoints.save_sd15(folder, folder / "sd15.safetensors")
 
 
 def make_sdxl(folder: Path) -> None:
-    # sd-scripts reads the eleventh layer of the first text encoder; the widths 768 + 1280 are hard-coded
-    text = {"hidden_size": 768, "projection_dim": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
-    text2 = {"hidden_size": 1280, "projection_dim": 1280, "num_hidden_layers": 2, "num_attention_heads": 20}
+    text, text2 = (
+        {"hidden_size": width, "projection_dim": width, "num_hidden_layers": layers, "num_attention_heads": width // 64}
+        for width, layers in shrink.SDXL_TEXT_LAYERS.items()
+    )
     unet = UNet2DConditionModel(
         sample_size=8,
         block_out_channels=shrink.SDXL_CHANNELS,
@@ -70,6 +73,7 @@ def make_sdxl(folder: Path) -> None:
         unet=unet,
         scheduler=EulerDiscreteScheduler(),
     ).save_pretrained(folder)
+    tiny_checkpoints.save_sdxl(folder, folder / "sdxl.safetensors")
 
 
 def make_flux(folder: Path) -> None:
@@ -123,12 +127,12 @@ def make_sd3(folder: Path) -> None:
 
 def _clip_options() -> dict[str, int]:
     ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}  # the values in the published configs
-    return {"vocab_size": shrink.CLIP_VOCABULARY, "intermediate_size": 64, "max_position_embeddings": 77, **ids}
+    return {"max_position_embeddings": 77, **shrink.CLIP_SIZES, **ids}
 
 
 def _tiny_vae() -> Any:
     return AutoencoderKL(
-        block_out_channels=(32,) * 4,
+        block_out_channels=(shrink.VAE_CHANNELS,) * 4,
         down_block_types=["DownEncoderBlock2D"] * 4,
         up_block_types=["UpDecoderBlock2D"] * 4,
         latent_channels=4,

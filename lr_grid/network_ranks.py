@@ -1,0 +1,153 @@
+"""Ranks in a network that the wrapped module has just made: what it obeys itself, and what is made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from lr_grid.anatomy import Layout
+from lr_grid.binding import BoundGrid
+from lr_grid.errors import Problems
+from lr_grid.facts import rank_and_alpha
+from lr_grid.grid_settings import GridSettings
+from lr_grid.passed_on import BLOCK_WEIGHTS
+from lr_grid.planner import frozen_names
+from lr_grid.rank_budgets import spend_budgets
+from lr_grid.rank_settings import BLOCK_KEYS
+from lr_grid.ranks import Choice, MadeModule, choose_ranks
+from lr_grid.remake import ParameterCounts, call_of, forget_calls, remade
+from lr_grid.upstream import module_name, replace_modules
+
+DEFAULT_DIM = 4
+"""The rank that kohya's modules take without --network_dim."""
+
+
+def hand_over(
+    settings: GridSettings, arguments: Mapping[str, Any], known: frozenset[str], base: str, layout: Layout
+) -> set[str]:
+    """The keys of ranks that the wrapped module itself takes and obeys as they stand.
+
+    ``block_dims`` and its like are, as positional lists, networks.lora's own: left to it alone, the network is the one
+    it would make without lr-grid, random numbers and all. Beside other keys of ranks the grid obeys all of them.
+    """
+    keys = settings.ranks.keys
+    own = {key for key in keys & known - set(BLOCK_KEYS) if settings.source.get(key) == "args"}
+    block_keys = keys & set(BLOCK_KEYS)
+    as_upstream = (
+        keys <= {*BLOCK_KEYS, *own}
+        and block_keys <= known
+        and all(settings.source.get(key) == "args" and _is_list(arguments.get(key)) for key in block_keys)
+        # It reads these beside block_dims or block weights only, and alphas of convolutions beside their ranks.
+        and any(key in arguments for key in ("block_dims", *BLOCK_WEIGHTS))
+        and ("conv_block_alphas" not in block_keys or "conv_block_dims" in block_keys)
+        and not (base == "networks.lora_fa" and layout.family == "sdxl")  # there it has no block numbers for SDXL
+    )
+    return own | block_keys if as_upstream else own
+
+
+def _is_list(value: object) -> bool:
+    """Whether upstream would read it: numbers, one a block (kohya's own parser takes text only)."""
+    try:
+        return [float(item) for item in str(value).split(",")] != []
+    except ValueError:
+        return False
+
+
+def check_lengths(keys: set[str], settings: GridSettings, layout: Layout, problems: Problems) -> None:
+    """Notes positional lists of the wrong length among keys that the wrapped module is about to be handed."""
+    for key in sorted(keys & set(BLOCK_KEYS)):
+        resolved = settings.ranks.get(key).resolve(layout.stacks, layout.family)
+        problems.add_all(f"{key}: {problem}" for problem in resolved.problems)
+
+
+def put_ranks(
+    network: nn.Module, modules: list[nn.Module], grid: BoundGrid, base: str, problems: Problems, only_named_convs: bool
+) -> list[str]:
+    """Gives every module its rank and alpha; tells ``grid`` why, and which modules were taken out.
+
+    Args:
+        modules: the network's, made under ``remake.noted`` and not yet attached.
+        only_named_convs: see ``choose_ranks``.
+
+    Returns: lines about what was decided.
+
+    Raises: GridError with what cannot be.
+    """
+    by_name = {module_name(module): module for module in modules}
+    made = {}
+    for name, module in by_name.items():
+        call = call_of(module)
+        if call is not None and rank_and_alpha(module)[0] is not None:
+            made[name] = MadeModule(call.rank, call.alpha, call.is_conv)
+    chosen = choose_ranks(grid, made, problems, only_named_convs)
+    if not made:
+        problems.add(f"{', '.join(sorted(grid.settings.ranks.keys))}: no module of {base} has a rank")
+    problems.raise_if_any()
+    counts = ParameterCounts()
+    chosen, notices = spend_budgets(
+        grid, chosen, made, frozen_names(grid), lambda name, rank: counts.of(by_name[name], rank), problems
+    )
+    problems.raise_if_any()
+    new: dict[str, nn.Module | None] = {}
+    for name, choice in chosen.items():
+        if choice.rank == 0:
+            new[name] = None
+        elif (choice.rank, choice.alpha) != (made[name].rank, made[name].alpha):
+            new[name] = _remade(by_name[name], choice, base, problems)
+    problems.raise_if_any()
+    forget_calls(modules)
+    forget_calls([module for module in new.values() if module is not None])
+    replace_modules(network, new)
+    grid.rank_why = {name: choice.why for name, choice in chosen.items()}
+    grid.no_lora = {name for name, module in new.items() if module is None}
+    return [*notices, *_about_alphas(chosen, made, new)]
+
+
+def _remade(module: nn.Module, choice: Choice, base: str, problems: Problems) -> nn.Module | None:
+    try:
+        _check_blocks(module, choice.rank)
+        return remade(module, choice.rank, choice.alpha)
+    except (AssertionError, ValueError) as error:
+        example = f"e.g. {module_name(module)}" if base else ""
+        problems.add(f"{choice.why}: {base} cannot make a module of rank {choice.rank}: {error} ({example})")
+        return None
+
+
+def _check_blocks(module: nn.Module, blocks: int) -> None:
+    """OFT's rank is its number of blocks. networks.oft does not check that it divides the layer, and stops at the first
+    step. Raises ValueError."""
+    if not hasattr(module, "oft_blocks"):
+        return
+    for width in getattr(module, "split_dims", None) or [module.out_dim]:
+        if int(width) % blocks:
+            raise ValueError(f"{blocks} blocks do not divide its {width} outputs")
+
+
+def _about_alphas(
+    chosen: Mapping[str, Choice], made: Mapping[str, MadeModule], new: Mapping[str, nn.Module | None]
+) -> list[str]:
+    """What should be known of alphas: those that stay while ranks change, and those that a module refuses."""
+    lines = []
+    left = [c for name, c in chosen.items() if c.rank not in (0, made[name].rank) and c.asked_alpha is None]
+    if left:
+        low, high = min(c.alpha / c.rank for c in left), max(c.alpha / c.rank for c in left)
+        if low != high:
+            lines.append(
+                f"alpha stays as it was where only the rank is set: alpha/rank goes from {low:.3g} to {high:.3g} there"
+                " (an alpha of 0.5x is half of each module's rank, e.g. module_alphas=.:0.5x)"
+            )
+    own = [
+        name
+        for name, module in new.items()
+        if module is not None
+        and chosen[name].asked_alpha is not None
+        and not getattr(module, "rs_lora", False)  # saves alpha times the square root of its rank
+        and rank_and_alpha(module)[1] != chosen[name].alpha
+    ]
+    if own:
+        lines.append(
+            f"{len(own)} modules keep an alpha of their own, their rank (LoKr whose matrices are whole), e.g. {own[0]}"
+        )
+    return lines

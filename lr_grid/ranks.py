@@ -1,0 +1,244 @@
+"""Which rank and alpha every module gets, and why. remake.py makes the modules.
+
+How the rank of a module comes about, first match wins:
+
+1. ``module_dims``: final;
+2. 0 (no LoRA) where its block or its component says 0;
+3. ``block_dims`` of its block (``conv_block_dims`` for a convolution larger than 1x1);
+4. ``<component>_dim``, else what the wrapped module gave it (--network_dim, conv_dim, network_reg_dims, ...), x the
+   factor of ``rank_strategy``, rounded to ``rank_multiple``, at least ``min_rank``.
+
+``rank_budget`` then scales the ranks of 3 and 4. Alpha: ``module_alphas``, ``block_alphas`` (``conv_block_alphas``),
+``<component>_alpha``, else what it was; a multiple (``0.5x``) is one of the module's own rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from lr_grid.binding import BoundGrid, PartGrid, bind_blocks
+from lr_grid.blocks import Block
+from lr_grid.depth import depth_factor
+from lr_grid.errors import Problems, tell_shared
+from lr_grid.keys import EVERY_ENCODER
+from lr_grid.module_rules import first_match
+from lr_grid.rank_settings import RankSettings
+from lr_grid.sites import Site
+from lr_grid.values import Rate
+from lr_grid.words import COMPONENTS, MAIN_PART
+
+
+@dataclass(frozen=True, slots=True)
+class MadeModule:
+    """What the wrapped module made at a site."""
+
+    rank: int
+    alpha: float
+    is_conv: bool
+    """A convolution larger than 1x1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The rank and alpha (absolute) of one module."""
+
+    rank: int
+    asked_alpha: Rate | None
+    """None where no setting speaks of it."""
+    made_alpha: float
+    why: str
+    share: float
+    """The rank before rounding: what a budget is spent in proportion to."""
+    is_final: bool = False
+    """True: a budget leaves it as it is."""
+
+    @property
+    def alpha(self) -> float:
+        """Absolute. Without a setting it stays what it was, whatever the rank."""
+        return self.made_alpha if self.asked_alpha is None else self.asked_alpha.resolve(self.rank)
+
+
+def choose_ranks(
+    grid: BoundGrid, made: Mapping[str, MadeModule], problems: Problems, only_named_convs: bool = False
+) -> dict[str, Choice]:
+    """The rank and alpha of every module that has one, by name, without rank_budget.
+
+    Notes settings that set nothing.
+
+    Args:
+        made: the modules with a rank, by name.
+        only_named_convs: True where convolutions stand only because conv_block_dims asks for them: those of the other
+            blocks get rank 0.
+    """
+    chosen: dict[str, Choice] = {}
+    wrong = []
+    parts = {part: _PartRanks(own, grid, made, problems, only_named_convs) for part, own in grid.parts.items()}
+    others = {site.part for site in grid.sites.all} - parts.keys()
+    bare = {part: _no_settings(part, grid, made) for part in others}
+    rules: set[int] = set()
+    for site in grid.sites.all:
+        if site.name in made:
+            own = parts.get(site.part) or bare[site.part]
+            chosen[site.name] = _choose(site, made[site.name], own, grid, rules)
+    for part in parts.values():
+        idle = part.idle()
+        if part.grid.part == MAIN_PART:
+            problems.add_all(idle.values())
+        else:
+            wrong.append(idle)
+    tell_shared(wrong, EVERY_ENCODER, problems)
+    for key in ("module_dims", "module_alphas"):
+        for rule in getattr(grid.settings.ranks, key):
+            matched = [site for site in grid.sites.all if rule.matches(site.path, site.name)]
+            if id(rule) not in rules and matched and not any(site.name in made for site in matched):
+                problems.add(f"{key}: the regex {rule.pattern.pattern!r} matches only modules that have no rank")
+    given = any(own.settings.ranks.keys for own in grid.parts.values())
+    if given and chosen and not any(choice.rank for choice in chosen.values()):
+        problems.add(f"every rank is 0: nothing would train. The first module: {next(iter(chosen.values())).why}")
+    return chosen
+
+
+def _choose(site: Site, module: MadeModule, part: _PartRanks, grid: BoundGrid, rules: set[int]) -> Choice:
+    ranks = grid.settings.ranks
+    rank_rule = first_match(ranks.module_dims, site.path, site.name)
+    if rank_rule is not None:
+        rules.add(id(rank_rule))
+        rank, share, final = rank_rule.value, float(rank_rule.value), True
+        why = f"module_dims {rank_rule.pattern.pattern}:{rank}"
+    else:
+        rank, share, why = part.rank(site, module)
+        final = False
+    alpha_rule = first_match(ranks.module_alphas, site.path, site.name)
+    if alpha_rule is not None:
+        rules.add(id(alpha_rule))
+    alpha = alpha_rule.value if alpha_rule is not None else part.alpha(site, module)
+    return Choice(rank, alpha, module.alpha, why, share, final)
+
+
+def _no_settings(part: str, grid: BoundGrid, made: Mapping[str, MadeModule]) -> _PartRanks:
+    """A text encoder without te_ keys: only rules by regex reach it."""
+    layout = grid.sites.encoder_layouts.get(part, grid.sites.layout)
+    bare = PartGrid(part, replace(grid.settings, ranks=RankSettings(), given=frozenset()), layout)
+    return _PartRanks(bare, grid, made, Problems(), False)
+
+
+class _PartRanks:
+    """The formula in one part."""
+
+    def __init__(
+        self,
+        part: PartGrid,
+        grid: BoundGrid,
+        made: Mapping[str, MadeModule],
+        problems: Problems,
+        only_named_convs: bool,
+    ):
+        self.grid, self.settings, self.ranks = part, part.settings, part.settings.ranks
+        self.only_named_convs = only_named_convs
+        self.used: set[str] = set()
+        """Keys that decided about a module."""
+        self.wrong: dict[str, str] = {}
+        here = [site for site in grid.sites.all if site.part == part.part and site.name in made]
+        self.here = here
+        self.blocks: dict[str, dict[Block, int]] = {}
+        self.block_alphas: dict[str, dict[Block, Rate]] = {}
+        for conv in (False, True):
+            places = {(s.stack, s.block) for s in here if made[s.name].is_conv == conv and not part.left_out(s)}
+            for name, target in ((_dims(conv), self.blocks), (_alphas(conv), self.block_alphas)):
+                if conv and not places and getattr(self.ranks, name) is not None:
+                    key = self.settings.key(name)
+                    self.wrong[key] = f"{key}: this network has no module on a convolution larger than 1x1"
+                    continue
+                target[name], idle = bind_blocks(name, getattr(self.ranks, name), part, places, problems)
+                self.wrong |= idle
+        self.depths = self._depths()
+
+    def _depths(self) -> dict[Block, float]:
+        ranks, stacks = self.ranks, self.grid.layout.stacks
+        total, offset, depths = sum(stacks.values()), 0, {}
+        for stack, size in stacks.items():
+            for i in range(size):
+                at, of = (offset + i, total) if self.settings.depth_scope == "model" else (i, size)
+                depths[stack, i] = depth_factor(
+                    ranks.rank_strategy, at, of, ranks.min_rank_factor, ranks.rank_peak_position
+                )
+            offset += size
+        return depths
+
+    def rank(self, site: Site, module: MadeModule) -> tuple[int, float, str]:
+        """(rank, rank before rounding, words) by block, component and depth."""
+        ranks, key = self.ranks, self.settings.key
+        block = (site.stack, site.block) if site.stack is not None and site.block is not None else None
+        name = _dims(module.is_conv)
+        own, of_block = ranks.component_dim.get(site.component), self.blocks.get(name, {}).get(block) if block else None
+        if own is not None:
+            own_words = f"{key(f'{site.component}_dim')} {own}"
+            if own == 0:
+                self.used.add(f"{site.component}_dim")
+                return 0, 0.0, own_words
+        if of_block is not None:
+            self.used.add(name)
+            return of_block, float(of_block), f"{key(name)} {of_block}"
+        if module.is_conv and self.only_named_convs:
+            return 0, 0.0, f"{key(name)} names other blocks, and there is no conv_dim"
+        if own is None:
+            share, why = float(module.rank), f"rank {module.rank} of the network"
+        else:
+            self.used.add(f"{site.component}_dim")
+            share, why = float(own), own_words
+        if block is None or ranks.rank_strategy == "flat":
+            return round(share), share, why
+        self.used.add("rank_strategy")
+        share *= self.depths[block]
+        return self._rounded(share), share, f"{why} * depth {self.depths[block]:.4g}"
+
+    def _rounded(self, share: float) -> int:
+        multiple = self.ranks.rank_multiple
+        # Half up, in exact numbers: round() would send 2.5 down and 3.5 up.
+        return max(
+            self.ranks.least, int(Fraction(share).limit_denominator(10**6) / multiple + Fraction(1, 2)) * multiple
+        )
+
+    def alpha(self, site: Site, module: MadeModule) -> Rate | None:
+        """The alpha that was asked for; None where none was."""
+        block = (site.stack, site.block) if site.stack is not None and site.block is not None else None
+        name = _alphas(module.is_conv)
+        of_block = self.block_alphas.get(name, {}).get(block) if block else None
+        if of_block is not None:
+            self.used.add(name)
+            return of_block
+        own = self.ranks.component_alpha.get(site.component)
+        if own is not None:
+            self.used.add(f"{site.component}_alpha")
+        return own
+
+    def idle(self) -> dict[str, str]:
+        """What sets nothing in this part, by subject."""
+        there = {site.component for site in self.here}
+        for component in COMPONENTS:
+            for name, values in (
+                (f"{component}_dim", self.ranks.component_dim),
+                (f"{component}_alpha", self.ranks.component_alpha),
+            ):
+                if component in values and component in there and name not in self.used:
+                    key = self.settings.key(name)
+                    self.wrong[key] = (
+                        f"{key}: sets nothing: block or module rules decide about every {component} module"
+                    )
+                elif component in values and component not in there:
+                    key = self.settings.key(name)
+                    self.wrong.setdefault(key, f"{key}: no {component} module here has a rank")
+        if self.ranks.rank_strategy != "flat" and "rank_strategy" not in self.used:
+            key = self.settings.key("rank_strategy")
+            self.wrong[key] = f"{key}={self.ranks.rank_strategy}: no module follows the curve"
+        return self.wrong
+
+
+def _dims(conv: bool) -> str:
+    return "conv_block_dims" if conv else "block_dims"
+
+
+def _alphas(conv: bool) -> str:
+    return "conv_block_alphas" if conv else "block_alphas"

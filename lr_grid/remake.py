@@ -1,0 +1,189 @@
+"""Network modules made again with another rank or alpha, before they are attached to the model.
+
+How a module was made is noted while the wrapped module makes its network: each call of a module class's constructor,
+whole. So whatever a class takes (split_dims, GGPO, DyLoRA's unit, LoKr's factor, the options of LyCORIS' algorithms) is
+handed on, in classes that nobody has heard of yet, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+_CALL = "_lr_grid_call"
+"""Attribute of a network module: the call that made it."""
+_RANK_NAMES = ("lora_dim", "dim")
+"""What constructors call the rank (OFT, for whom it is the number of blocks: dim)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How a network module was made."""
+
+    arguments: inspect.BoundArguments
+    rank_name: str
+
+    @property
+    def original(self) -> nn.Module:
+        """The model's own module."""
+        return self.arguments.arguments["org_module"]
+
+    @property
+    def rank(self) -> int:
+        """The rank that was asked for."""
+        return int(self.arguments.arguments[self.rank_name])
+
+    @property
+    def alpha(self) -> float:
+        """The alpha that was asked for; none, or 0, is the rank."""
+        alpha = self.arguments.arguments["alpha"]
+        return float(alpha) if alpha is not None and float(alpha) != 0 else float(self.rank)
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether the original is a convolution larger than 1x1 (kohya's ``conv_dim`` speaks of those)."""
+        kernel = getattr(self.original, "kernel_size", ())
+        return any(size != 1 for size in (kernel if isinstance(kernel, tuple) else (kernel,)))
+
+
+@contextmanager
+def noted(base: ModuleType) -> Iterator[None]:
+    """While it lasts, every network module that is made notes how (``call_of``)."""
+    classes = _module_classes(base)
+    for cls in classes:
+        cls.__init__ = _noting(cls.__init__)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for cls in classes:
+            cls.__init__ = vars(cls)["__init__"].__wrapped__  # type: ignore[method-assign]
+
+
+def call_of(module: nn.Module) -> Call | None:
+    """How a module was made; None where that is not known, or it has no rank."""
+    return vars(module).get(_CALL)
+
+
+def forget_calls(modules: list[nn.Module]) -> None:
+    """Drops the notes (they hold the model's modules)."""
+    for module in modules:
+        vars(module).pop(_CALL, None)
+
+
+def remade(module: nn.Module, rank: int, alpha: float) -> nn.Module:
+    """A module like this one with another rank or alpha.
+
+    Where only alpha differs the weights are kept. Where the rank differs they are drawn anew, from the run's seed and
+    the module's name: they depend on no other module's rank, and the run's random numbers (noise, order of the images)
+    stay those of a run without rank settings.
+
+    Args:
+        module: one made under ``noted``, not yet attached.
+        alpha: absolute.
+
+    Raises: what its class says of a rank that it cannot have (AssertionError, ValueError).
+    """
+    call = call_of(module)
+    assert call is not None, "made outside of noted()"
+    name = str(getattr(module, "lora_name", "") or getattr(module, "oft_name", ""))
+    new = _make(type(module), call, rank, alpha, name)
+    for key, value in vars(module).items():
+        if key not in vars(new):  # what the network told the module after it was made (original_name)
+            new.__dict__[key] = value
+    if rank == call.rank:
+        kept = _own_parameters(module)
+        for key, parameter in _own_parameters(new).items():
+            parameter.data.copy_(kept[key].data)
+    new.train(module.training)
+    return new
+
+
+class ParameterCounts:
+    """How many parameters a module would train at a rank: counted on a module made for it and thrown away."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, int] = {}
+
+    def of(self, module: nn.Module, rank: int) -> int:
+        """The number at ``rank``. Modules of one class and shape are counted once.
+
+        Raises: as ``remade``.
+        """
+        call = call_of(module)
+        assert call is not None, "made outside of noted()"
+        options = {
+            k: repr(v) for k, v in call.arguments.arguments.items() if k not in ("lora_name", "oft_name", "self")
+        }
+        options |= {"org_module": repr(call.original), call.rank_name: ""}
+        key = (type(module), tuple(options.items()), rank)
+        if key not in self._known:
+            probe = module if rank == call.rank else _make(type(module), call, rank, call.alpha, "")
+            self._known[key] = sum(parameter.numel() for parameter in _own_parameters(probe).values())
+        return self._known[key]
+
+
+def _module_classes(base: ModuleType) -> list[type[nn.Module]]:
+    """The classes of network modules that a base may make: its own, those of its package's modules that it imports, and
+    LyCORIS's table of algorithms."""
+    package = base.__name__.partition(".")[0]
+    near = [m for m in vars(base).values() if isinstance(m, ModuleType) and m.__name__.partition(".")[0] == package]
+    found = [value for room in (base, *near) for value in vars(room).values()]
+    found += getattr(base, "network_module_dict", {}).values()
+    classes = [cls for cls in found if isinstance(cls, type) and issubclass(cls, nn.Module)]
+    return [cls for cls in dict.fromkeys(classes) if "__init__" in vars(cls) and _rank_name(cls.__init__)]
+
+
+def _rank_name(constructor: Any) -> str:
+    """What a constructor calls the rank; empty where it makes no network module."""
+    names = inspect.signature(constructor).parameters
+    if not {"org_module", "alpha"} <= names.keys():
+        return ""
+    return next((name for name in _RANK_NAMES if name in names), "")
+
+
+def _noting(constructor: Any) -> Any:
+    signature, rank_name = inspect.signature(constructor), _rank_name(constructor)
+
+    @functools.wraps(constructor)
+    def wrapped(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        if _CALL not in vars(self):  # a subclass hands on to its parent: the outermost call is what made it
+            arguments = signature.bind(self, *args, **kwargs)
+            arguments.apply_defaults()
+            self.__dict__[_CALL] = Call(arguments, rank_name)
+        constructor(self, *args, **kwargs)
+
+    return wrapped
+
+
+def _make(cls: type[nn.Module], call: Call, rank: int, alpha: float, name: str) -> nn.Module:
+    arguments = inspect.BoundArguments(call.arguments.signature, call.arguments.arguments.copy())
+    arguments.arguments[call.rank_name] = rank
+    arguments.arguments["alpha"] = float(alpha)
+    with _seed_of(name):
+        return cls(*arguments.args[1:], **arguments.kwargs)
+
+
+@contextmanager
+def _seed_of(name: str) -> Iterator[None]:
+    """The CPU's random numbers from the run's seed and a name, put back afterwards. (torch.manual_seed would reach the
+    GPUs' generators as well, which nothing here puts back.)"""
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed((torch.initial_seed() + zlib.crc32(name.encode())) % 2**63)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """All but the model's own module, which a network module holds until it is attached."""
+    return {name: p for name, p in module.named_parameters() if not name.startswith("org_module")}
