@@ -24,7 +24,7 @@ from lr_grid.resume import check_resume
 from lr_grid.sites import part_of
 from lr_grid.upstream import module_name, network_modules, replace_modules
 from lr_grid.watched import plan_of_groups
-from lr_grid.weights import trained_names
+from lr_grid.weights import check_ranks, trained_names
 from lr_grid.words import MAIN_PART
 
 MANY_GROUPS = 100
@@ -136,6 +136,8 @@ class GridMixin:
                 raise GridError([_same_names(state.base)])
             plan = make_plan(state.grid, facts, lrs_of_args(state.args), parts)
             check_optimizer(state.args, lrs_of_rows(plan.rows))
+            if state.grid.rank_why:
+                check_ranks(state.args, facts, state.grid.no_lora)
             keep = trained_names(state.args)
             lost = _without_a_place(keep, facts, parts)
             if lost:

@@ -91,11 +91,18 @@ def put_ranks(
     )
     problems.raise_if_any()
     new: dict[str, nn.Module | None] = {}
+    refused: dict[str, list[str]] = {}
     for name, choice in chosen.items():
         if choice.rank == 0:
             new[name] = None
         elif (choice.rank, choice.alpha) != (made[name].rank, made[name].alpha):
-            new[name] = _remade(by_name[name], choice, base, problems)
+            try:
+                _check_blocks(by_name[name], choice.rank)
+                new[name] = remade(by_name[name], choice.rank, choice.alpha)
+            except (AssertionError, ValueError) as error:
+                what = f"{choice.why}: {base} cannot make a module of rank {choice.rank}: {error}"
+                refused.setdefault(what, []).append(name)
+    problems.add_all(f"{what} ({len(names)} modules, e.g. {names[0]})" for what, names in refused.items())
     problems.raise_if_any()
     forget_calls(modules)
     forget_calls([module for module in new.values() if module is not None])
@@ -103,16 +110,6 @@ def put_ranks(
     grid.rank_why = {name: choice.why for name, choice in chosen.items()}
     grid.no_lora = {name for name, module in new.items() if module is None}
     return [*notices, *_about_alphas(chosen, made, new)]
-
-
-def _remade(module: nn.Module, choice: Choice, base: str, problems: Problems) -> nn.Module | None:
-    try:
-        _check_blocks(module, choice.rank)
-        return remade(module, choice.rank, choice.alpha)
-    except (AssertionError, ValueError) as error:
-        example = f"e.g. {module_name(module)}" if base else ""
-        problems.add(f"{choice.why}: {base} cannot make a module of rank {choice.rank}: {error} ({example})")
-        return None
 
 
 def _check_blocks(module: nn.Module, blocks: int) -> None:

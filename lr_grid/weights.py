@@ -3,36 +3,103 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
 
-from lr_grid.errors import GridError
+from lr_grid.errors import GridError, Problems
+from lr_grid.plan import ModuleFacts
+
+_DOWN = ("lora_down.weight", "lora_down.0.weight", "hada_w1_b", "lokr_w2_b", "lora_A.0", "oft_blocks", "oft_blocks.0")
+"""Tensors whose first dimension is the rank."""
+_IN_PIECES = ".lora_A."
+"""DyLoRA keeps a tensor for every rank (in a saved state; its LoRA files are whole)."""
 
 
 def trained_names(args: argparse.Namespace) -> set[str]:
     """Names of the modules in the run's starting weights and in the state it resumes."""
-    names: set[str] = set()
-    if getattr(args, "network_weights", None):
-        names |= module_names(Path(args.network_weights))
-    if getattr(args, "resume", None):
-        for file in ("model.safetensors", "pytorch_model.bin"):
-            names |= module_names(Path(args.resume) / file)
-    return names
+    return {name for _, file in _files(args) for name in module_names(file)}
 
 
 def module_names(file: Path) -> set[str]:
     """Names of the LoRA modules in a weight file; empty where there is no such file (the trainer says so itself)."""
+    return {key.partition(".")[0] for key in _tensors(file, ()) if "." in key}
+
+
+def check_ranks(args: argparse.Namespace, facts: Mapping[str, ModuleFacts], no_lora: set[str]) -> None:
+    """Raises GridError where the run's starting weights have other ranks or alphas than its modules: they would not
+    load, or be lost, or change their strength.
+
+    Args:
+        facts: of the network's modules, by name.
+        no_lora: names of modules that a rank of 0 keeps from being made.
+    """
+    problems = Problems()
+    for option, file in _files(args):
+        tensors = _tensors(file, ("alpha", *_DOWN))
+        names = {key.partition(".")[0] for key in tensors}
+        lost = sorted(no_lora & names)
+        if lost:
+            problems.add(
+                f"{option} {file}: holds weights of {len(lost)} modules where a rank of 0 says no LoRA there (e.g."
+                f" {lost[0]}): they would be lost. An LR of 0 keeps them, frozen"
+            )
+        cure = "" if option == "--resume" else "; --dim_from_weights takes the file's"
+        for what, of_file in (("rank", _rank), ("alpha", _alpha)):
+            differ = []
+            for name in sorted(names & facts.keys()):
+                there, here = of_file(tensors, name), getattr(facts[name], what)
+                if there is not None and here is not None and abs(there - here) > 1e-3 * abs(here):
+                    differ.append(f"{name}: {what} {there:g}, here {what} {here:g}")
+            if differ:
+                problems.add(
+                    f"{option} {file}: holds another {what} than these settings give at {len(differ)} modules (e.g."
+                    f" {differ[0]}). Give each the {what} it was trained with{cure}"
+                )
+    problems.raise_if_any()
+
+
+def _alpha(tensors: Mapping[str, Any], name: str) -> float | None:
+    alpha = tensors.get(f"{name}.alpha")
+    return None if alpha is None else float(alpha)
+
+
+def _rank(tensors: Mapping[str, Any], name: str) -> int | None:
+    pieces = [key for key in tensors if key.startswith(f"{name}{_IN_PIECES}")]
+    if pieces:
+        return len(pieces)
+    return next((len(tensors[f"{name}.{key}"]) for key in _DOWN if f"{name}.{key}" in tensors), None)
+
+
+def _files(args: argparse.Namespace) -> Iterator[tuple[str, Path]]:
+    """(option, file) of the weights that a run starts from."""
+    if getattr(args, "network_weights", None):
+        yield "--network_weights", Path(args.network_weights)
+    if getattr(args, "resume", None):
+        for file in ("model.safetensors", "pytorch_model.bin"):
+            yield "--resume", Path(args.resume) / file
+
+
+def _tensors(file: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
+    """The keys of a weight file, with the tensors whose name within their module is wanted (None for the others)."""
     if not file.is_file():
-        return set()
+        return {}
     try:
         if file.suffix == ".safetensors":
             with safe_open(str(file), "pt") as weights:
-                keys = list(weights.keys())
+                found = {key: weights.get_tensor(key) if _is(key, wanted) else None for key in weights.keys()}  # noqa: SIM118
         else:
-            keys = list(torch.load(file, map_location="cpu", weights_only=True))
+            whole = torch.load(file, map_location="cpu", weights_only=True)
+            found = {key: whole[key] if _is(key, wanted) else None for key in whole}
     except Exception as error:  # whatever a damaged file makes the readers raise
         raise GridError([f"{file}: the weights cannot be read: {error}"]) from error
     # A state saved by several processes has every key under DDP's "module.".
-    return {key.removeprefix("module.").partition(".")[0] for key in keys if "." in key}
+    return {key.removeprefix("module."): value for key, value in found.items()}
+
+
+def _is(key: str, wanted: tuple[str, ...]) -> bool:
+    within = key.removeprefix("module.").partition(".")[2]
+    return within in wanted or (bool(wanted) and f".{within}".startswith(_IN_PIECES))
