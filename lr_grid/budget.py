@@ -35,7 +35,11 @@ def spend(cells: Sequence[CellShare], budget: int, multiple: int = 1, least: int
     modules.
 
     Returns: rank by module name; None where even the least ranks cost more.
+
+    Raises: ValueError where no rank costs anything.
     """
+    if not any(cell.share > 0 and member.per_rank > 0 for cell in cells for member in cell.members):
+        raise ValueError("nothing here has parameters in proportion to its rank, so there is nothing to spend")
     low, high = 0.0, 1.0
     ranks = _ranks(cells, low, multiple, least)
     if _cost(cells, ranks) > budget:

@@ -38,9 +38,10 @@ def saved_numbers(module: nn.Module) -> int:
 
 def rank_and_alpha(module: nn.Module | None) -> tuple[int | None, float | None]:
     """Of a network module of kohya's or LyCORIS (rank of OFT: the number of blocks), as far as it has them."""
-    alpha = getattr(module, "alpha", None)
+    alpha: Any = getattr(module, "alpha", None)
     rank = getattr(module, "lora_dim", None) or getattr(module, "num_blocks", None)
-    return rank, None if alpha is None else float(alpha)
+    known = alpha is not None and not getattr(alpha, "is_meta", False)
+    return rank, float(alpha) if known else None
 
 
 def named_parameters(module: nn.Module, name: str) -> list[tuple[str, nn.Parameter]]:

@@ -141,7 +141,7 @@ def _about_alphas(
         if module is not None
         and chosen[name].asked_alpha is not None
         and not getattr(module, "rs_lora", False)  # saves alpha times the square root of its rank
-        and rank_and_alpha(module)[1] != chosen[name].alpha
+        and rank_and_alpha(module)[1] not in (None, chosen[name].alpha)
     ]
     if own:
         lines.append(

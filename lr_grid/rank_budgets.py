@@ -68,8 +68,6 @@ def _spend(
         member = Member(site.name, 2 * one - two, (two - one) // step)
         key = (site.stack, site.block, site.component, choice.share)
         cells.setdefault(key, CellShare(choice.share, [])).members.append(member)
-    if not any(member.per_rank for cell in cells.values() for member in cell.members):
-        raise ValueError("no module here has parameters in proportion to its rank, so there is nothing to spend")
     result = spend(list(cells.values()), limit - spent, step, ranks.least)
     if result is None:
         lowest = spent + sum(cell.cost(ranks.least) for cell in cells.values())

@@ -140,8 +140,8 @@ class _PartRanks:
         self.used: set[str] = set()
         """Keys that decided about a module."""
         self.wrong: dict[str, str] = {}
-        here = [site for site in grid.sites.all if site.part == part.part and site.name in made]
-        self.here = here
+        self.sites = [site for site in grid.sites.all if site.part == part.part]
+        self.here = here = [site for site in self.sites if site.name in made]
         self.blocks: dict[str, dict[Block, int]] = {}
         self.block_alphas: dict[str, dict[Block, Rate]] = {}
         for conv in (False, True):
@@ -217,6 +217,7 @@ class _PartRanks:
     def idle(self) -> dict[str, str]:
         """What sets nothing in this part, by subject."""
         there = {site.component for site in self.here}
+        unranked = {site.component for site in self.sites} - there
         for component in COMPONENTS:
             for name, values in (
                 (f"{component}_dim", self.ranks.component_dim),
@@ -227,9 +228,9 @@ class _PartRanks:
                     self.wrong[key] = (
                         f"{key}: sets nothing: block or module rules decide about every {component} module"
                     )
-                elif component in values and component not in there:
+                elif component in values and component in unranked:
                     key = self.settings.key(name)
-                    self.wrong.setdefault(key, f"{key}: no {component} module here has a rank")
+                    self.wrong[key] = f"{key}: no {component} module of this network has a rank"
         if self.ranks.rank_strategy != "flat" and "rank_strategy" not in self.used:
             key = self.settings.key("rank_strategy")
             self.wrong[key] = f"{key}={self.ranks.rank_strategy}: no module follows the curve"
