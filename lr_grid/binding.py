@@ -65,6 +65,8 @@ class BoundGrid:
     """The parts that have a grid: always ``unet``; a text encoder where a te_ key speaks of it."""
     upstream_rules: tuple[ModuleRule[Rate], ...] = ()
     """network_reg_lrs of the wrapped module."""
+    upstream_dims: tuple[ModuleRule[int], ...] = ()
+    """network_reg_dims of the wrapped module, obeyed there."""
     rank_why: dict[str, str] = field(default_factory=dict)
     """Module name -> how its rank came about, where settings speak of ranks."""
     no_lora: set[str] = field(default_factory=set)
@@ -82,6 +84,11 @@ class BoundGrid:
     def upstream_rule(self, site: Site) -> ModuleRule[Rate] | None:
         """The network_reg_lrs rule that wins at a site, first match."""
         return next((rule for rule in self.upstream_rules if _matches_upstream(rule, site)), None)
+
+    def upstream_dim(self, site: Site) -> str | None:
+        """The regex of network_reg_dims that gave a site its rank, first match."""
+        rules = (rule for rule in self.upstream_dims if _matches_upstream(rule, site))
+        return next((rule.pattern.pattern for rule in rules), None)
 
     def loraplus(self, site: Site) -> tuple[str, float] | None:
         """(key, LoRA+ ratio) of a site: the component's, else the part's, else the overall one; None without any."""
@@ -166,13 +173,27 @@ def _bind_part(
             problems.add(
                 f"{key}: excludes nothing: the train_*_block_indices of {stack} leave those blocks out already"
             )
+    idle = idle_block_lrs(grid, sites, set(), problems)
     here = [site for site in sites.all if site.part == grid.part]
+    return {**idle, **_missing_components(grid, here)}
+
+
+def idle_block_lrs(grid: PartGrid, sites: Sites, no_lora: set[str], problems: Problems) -> dict[str, str]:
+    """Resolves ``block_lr_weight`` and ``block_lr`` of a part; returns entries that set nothing, by subject.
+
+    Args:
+        no_lora: names of modules that a rank of 0 keeps from being made.
+    """
+    settings = grid.settings
+    here = [site for site in sites.all if site.part == grid.part and site.name not in no_lora]
     occupied: set[Place] = {(site.stack, site.block) for site in here if not grid.left_out(site)}
-    grid.block_weight, no_weight = bind_blocks("block_lr_weight", settings.block_lr_weight, grid, occupied, problems)
+    weights, no_weight = bind_blocks("block_lr_weight", settings.block_lr_weight, grid, occupied, problems)
+    if settings.block_lr_weight is not None:
+        grid.block_weight = weights
     grid.block_lr, no_lr = bind_blocks("block_lr", settings.block_lr, grid, occupied, problems)
     if "block_lr_weight" not in settings.given:  # a published list names every block
         no_weight = {}
-    return {**no_weight, **no_lr, **_missing_components(grid, here)}
+    return {**no_weight, **no_lr}
 
 
 def _check_encoders(settings: GridSettings, sites: Sites, encoder_hint: str, problems: Problems) -> None:

@@ -120,8 +120,10 @@ def _split_key(text: str) -> tuple[str | None, int | None, int | None]:
     raise ValueError(f"{text!r} is no block: write a stack, a block or a range (double, double_3, double_0-6)")
 
 
-def parse_block_values(value: object, parse: Callable[[object], T]) -> BlockValues[T]:
-    """Parses a block setting from text, a table (file) or a list (file).
+def parse_block_values(
+    value: object, parse: Callable[[object], T], example: str = "double_0-6:0.3,single:0.8"
+) -> BlockValues[T]:
+    """Parses a block setting from text, a table (file) or a list (file). ``example`` is shown in messages.
 
     Raises: ValueError, naming the entry.
     """
@@ -130,7 +132,7 @@ def parse_block_values(value: object, parse: Callable[[object], T]) -> BlockValu
     elif is_list(value):
         value = list(value)
         if any(isinstance(v, str) and ":" in v for v in value):
-            return parse_block_values(",".join(str(v) for v in value), parse)
+            return parse_block_values(",".join(str(v) for v in value), parse, example)
         return BlockValues(positional=tuple(parse(v) for v in value))
     else:
         items = [item.strip() for item in str(value).split(",") if item.strip()]
@@ -140,14 +142,12 @@ def parse_block_values(value: object, parse: Callable[[object], T]) -> BlockValu
             try:
                 return BlockValues(positional=tuple(parse(item) for item in items))
             except ValueError as error:
-                raise ValueError(
-                    f"{error}. Write block:value pairs (double_0-6:0.3,single:0.8), or one number a block"
-                ) from None
+                raise ValueError(f"{error}. Write block:value pairs ({example}), or one number a block") from None
         pairs = []
         for item in items:
             key, colon, text = item.rpartition(":")
             if not colon:
-                raise ValueError(f"{item!r} has no value: write {item}:0.5")
+                raise ValueError(f"{item!r} has no value: write {item}:value (e.g. {example})")
             pairs.append((key, text))
     entries = []
     for key, raw in pairs:

@@ -31,9 +31,16 @@ def facts_from(
 
 def saved_numbers(module: nn.Module) -> int:
     """How many numbers a network module puts into the LoRA file (its alpha among them)."""
+    if hasattr(module, "custom_state_dict"):  # LyCORIS, where a module says itself what it saves
+        return sum(tensor.numel() for tensor in module.state_dict().values())
     tensors = [*module.named_parameters(), *module.named_buffers()]
-    left_out: set[str] = getattr(module, "_non_persistent_buffers_set", set())
-    return sum(t.numel() for name, t in tensors if not name.startswith("org_module") and name not in left_out)
+    numbers = sum(tensor.numel() for name, tensor in tensors if not name.startswith("org_module"))
+    pieces = len(getattr(module, "split_dims", None) or ())
+    up = getattr(module, "lora_up", None)
+    if pieces > 1 and isinstance(up, nn.ModuleList):
+        # Split into q, k, v, it is saved as one pair: the up sides on the diagonal of a matrix of zeros.
+        numbers += (pieces - 1) * sum(parameter.numel() for parameter in up.parameters())
+    return numbers
 
 
 def rank_and_alpha(module: nn.Module | None) -> tuple[int | None, float | None]:

@@ -137,7 +137,7 @@ class GridMixin:
             plan = make_plan(state.grid, facts, lrs_of_args(state.args), parts)
             check_optimizer(state.args, lrs_of_rows(plan.rows))
             if state.grid.rank_why:
-                check_ranks(state.args, facts, state.grid.no_lora)
+                check_ranks(state.args, modules, state.grid.no_lora)
             keep = trained_names(state.args)
             lost = _without_a_place(keep, facts, parts)
             if lost:
@@ -220,6 +220,8 @@ class GridMixin:
         plan = plan_of_groups(modules, state.base, state.grid, groups, lrs)
         state.plan = replace(plan, element_size=_element_size(state.args))
         state.notices += _one_sided(state.plan, state.base)
+        if not any(group["params"] for group in groups):
+            raise GridError(["nothing would train: every rank is 0, or what this run trains has no module"])
         if state.args is not None:
             check_negative(state.args, lrs_of_rows(state.plan.rows))
             check_resume(state.args, groups)

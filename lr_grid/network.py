@@ -21,7 +21,14 @@ from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
 from lr_grid.grid_settings import GridSettings
 from lr_grid.keys import HINTS, RANK_PARSERS, is_grid_key, is_indices
-from lr_grid.network_ranks import DEFAULT_DIM, check_lengths, hand_over, put_ranks
+from lr_grid.network_ranks import (
+    DEFAULT_DIM,
+    base_ranks_notice,
+    check_conv_dim,
+    check_lengths,
+    hand_over,
+    put_ranks,
+)
 from lr_grid.passed_on import (
     BLOCK_WEIGHTS,
     INJECTED,
@@ -43,6 +50,7 @@ from lr_grid.upstream import (
     network_modules,
     own_parameters,
     parse_regex_lrs,
+    regex_dims,
     regex_rules,
 )
 
@@ -163,14 +171,13 @@ class GridModule:
         problems = Problems()
         settings = read_settings(kwargs, problems)
         layout = read_layout(unet)
-        passed, notices = self._arguments(kwargs, settings, layout, function, problems)
-        ranked = _speaks_of_ranks(settings)
-        if ranked and function is not self._make:
-            notices.append(
-                f"--dim_from_weights: the ranks are the file's: {', '.join(_rank_keys(settings))} set nothing"
-            )
+        from_file = _rank_keys(settings) if function is not self._make else []
+        if from_file:
             _drop_ranks(settings)
-            ranked = False
+        passed, notices = self._arguments(kwargs, settings, layout, function, problems)
+        if from_file:
+            notices.append(f"--dim_from_weights: the ranks are the file's: {', '.join(from_file)} set nothing")
+        ranked = bool(_rank_keys(settings))
         # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
         active = bool(settings.given - passed.keys())
         weights = None
@@ -199,7 +206,11 @@ class GridModule:
                 problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
             # The wrapped module's LoRA+ would set nothing on these (LoHa, LoKr, ...): the grid does it.
             active = active or not all(map(is_known_plus, ups))
+        if function is self._make:
+            check_conv_dim(kwargs, modules, self.base_name, layout.family, problems)
+        grid.upstream_dims = regex_dims(network, modules)
         if ranked:
+            notices += base_ranks_notice(passed, settings)
             notices += put_ranks(network, modules, grid, self.base_name, problems, only_named_convs)
         problems.raise_if_any()
         takes_dropout = "dropout" in kwargs if self.base_name.startswith("lycoris") else takes_a_dropout(self.base_name)
@@ -291,10 +302,6 @@ class GridModule:
             problems.add(f"{self.base_name} refuses its arguments{which}: {type(error).__name__}: {error}{hint}")
         if problems.found:
             raise GridError(problems.found) from error
-
-
-def _speaks_of_ranks(settings: GridSettings) -> bool:
-    return bool(_rank_keys(settings))
 
 
 def _rank_keys(settings: GridSettings) -> list[str]:

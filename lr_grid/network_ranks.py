@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -18,7 +19,8 @@ from lr_grid.rank_budgets import spend_budgets
 from lr_grid.rank_settings import BLOCK_KEYS
 from lr_grid.ranks import Choice, MadeModule, choose_ranks
 from lr_grid.remake import ParameterCounts, call_of, forget_calls, remade
-from lr_grid.upstream import module_name, replace_modules
+from lr_grid.sites import original_of
+from lr_grid.upstream import module_name, own_parameters, replace_modules
 
 DEFAULT_DIM = 4
 """The rank that kohya's modules take without --network_dim."""
@@ -38,7 +40,7 @@ def hand_over(
     as_upstream = (
         keys <= {*BLOCK_KEYS, *own}
         and block_keys <= known
-        and all(settings.source.get(key) == "args" and _is_list(arguments.get(key)) for key in block_keys)
+        and all(settings.source.get(key) == "args" and _is_list(key, arguments.get(key)) for key in block_keys)
         # It reads these beside block_dims or block weights only, and alphas of convolutions beside their ranks.
         and any(key in arguments for key in ("block_dims", *BLOCK_WEIGHTS))
         and ("conv_block_alphas" not in block_keys or "conv_block_dims" in block_keys)
@@ -47,12 +49,22 @@ def hand_over(
     return own | block_keys if as_upstream else own
 
 
-def _is_list(value: object) -> bool:
-    """Whether upstream would read it: numbers, one a block (kohya's own parser takes text only)."""
+def _is_list(key: str, value: object) -> bool:
+    """Whether upstream can read it: numbers, one a block; whole ones for ranks."""
+    parse = int if key.endswith("dims") else float
     try:
-        return [float(item) for item in str(value).split(",")] != []
+        return [parse(item) for item in str(value).split(",")] != []
     except ValueError:
         return False
+
+
+def base_ranks_notice(arguments: Mapping[str, Any], settings: GridSettings) -> list[str]:
+    """A line about the wrapped module's own keys of ranks (img_attn_dim, ...), which the grid's replace or scale."""
+    theirs = [key for key in arguments if key.endswith(("_dim", "_dims"))]
+    theirs = [key for key in theirs if key not in ("conv_dim", "network_reg_dims")]
+    ours = sorted(key for key in settings.ranks.keys if key.endswith(("_dim", "_dims", "strategy", "budget")))
+    ours = [key for key in ours if not key.startswith("module")]
+    return [f"{', '.join(theirs)}: what {', '.join(ours)} then replace or scale"] if theirs and ours else []
 
 
 def check_lengths(keys: set[str], settings: GridSettings, layout: Layout, problems: Problems) -> None:
@@ -60,6 +72,22 @@ def check_lengths(keys: set[str], settings: GridSettings, layout: Layout, proble
     for key in sorted(keys & set(BLOCK_KEYS)):
         resolved = settings.ranks.get(key).resolve(layout.stacks, layout.family)
         problems.add_all(f"{key}: {problem}" for problem in resolved.problems)
+
+
+def is_large_conv(original: object) -> bool:
+    """Whether a module of the model is a convolution larger than 1x1 (kohya's ``conv_dim`` speaks of those)."""
+    kernel = getattr(original, "kernel_size", ())
+    return any(size != 1 for size in (kernel if isinstance(kernel, tuple) else (kernel,)))
+
+
+def check_conv_dim(
+    arguments: Mapping[str, Any], modules: Iterable[nn.Module], base: str, family: str, problems: Problems
+) -> None:
+    """Notes ``conv_dim`` where the network has no convolution larger than 1x1: it would do nothing. (LyCORIS' is left
+    alone: GUIs send it along.)"""
+    given = str(arguments.get("conv_dim", "0")).strip() != "0"
+    if given and not base.startswith("lycoris") and not any(is_large_conv(original_of(m)) for m in modules):
+        problems.add(f"conv_dim: {base} trains no convolution larger than 1x1 in {family}: leave it out")
 
 
 def put_ranks(
@@ -80,22 +108,27 @@ def put_ranks(
     for name, module in by_name.items():
         call = call_of(module)
         if call is not None and rank_and_alpha(module)[0] is not None:
-            made[name] = MadeModule(call.rank, call.alpha, call.is_conv)
-    chosen = choose_ranks(grid, made, problems, only_named_convs)
+            weight = getattr(call.original, "weight", None)
+            numbers = 0 if weight is None else weight.numel()
+            made[name] = MadeModule(call.rank, call.alpha, is_large_conv(call.original), numbers)
     if not made:
         problems.add(f"{', '.join(sorted(grid.settings.ranks.keys))}: no module of {base} has a rank")
+    chosen = choose_ranks(grid, made, problems, only_named_convs) if made else {}
     problems.raise_if_any()
     counts = ParameterCounts()
-    chosen, notices = spend_budgets(
-        grid, chosen, made, frozen_names(grid), lambda name, rank: counts.of(by_name[name], rank), problems
-    )
+    others = {name: sum(p.numel() for _, p in own_parameters(by_name[name])) for name in by_name.keys() - made.keys()}
+
+    def count(name: str, rank: int) -> int:
+        return counts.of(by_name[name], rank)
+
+    chosen, notices = spend_budgets(grid, chosen, made, frozen_names(grid), others, count, problems)
     problems.raise_if_any()
     new: dict[str, nn.Module | None] = {}
     refused: dict[str, list[str]] = {}
     for name, choice in chosen.items():
         if choice.rank == 0:
             new[name] = None
-        elif (choice.rank, choice.alpha) != (made[name].rank, made[name].alpha):
+        elif (choice.rank, choice.alpha) != (made[name].rank, made[name].alpha.resolve(made[name].rank)):
             try:
                 _check_blocks(by_name[name], choice.rank)
                 new[name] = remade(by_name[name], choice.rank, choice.alpha)
@@ -127,21 +160,19 @@ def _about_alphas(
 ) -> list[str]:
     """What should be known of alphas: those that stay while ranks change, and those that a module refuses."""
     lines = []
-    left = [c for name, c in chosen.items() if c.rank not in (0, made[name].rank) and c.asked_alpha is None]
-    if left:
-        low, high = min(c.alpha / c.rank for c in left), max(c.alpha / c.rank for c in left)
-        if low != high:
-            lines.append(
-                f"alpha stays as it was where only the rank is set: alpha/rank goes from {low:.3g} to {high:.3g} there"
-                " (an alpha of 0.5x is half of each module's rank, e.g. module_alphas=.:0.5x)"
-            )
+    ratios = {c.alpha / c.rank for c in chosen.values() if c.rank}
+    if len(ratios) > 1 and any(c.rank not in (0, made[n].rank) and c.asked_alpha is None for n, c in chosen.items()):
+        lines.append(
+            f"alpha stays as it was where only the rank is set, so alpha/rank goes from {min(ratios):.3g} to"
+            f" {max(ratios):.3g} (an alpha of 0.5x is half of each module's rank, e.g. module_alphas=.:0.5x)"
+        )
     own = [
         name
         for name, module in new.items()
         if module is not None
         and chosen[name].asked_alpha is not None
         and not getattr(module, "rs_lora", False)  # saves alpha times the square root of its rank
-        and rank_and_alpha(module)[1] not in (None, chosen[name].alpha)
+        and not math.isclose(rank_and_alpha(module)[1] or chosen[name].alpha, chosen[name].alpha, rel_tol=1e-5)
     ]
     if own:
         lines.append(

@@ -50,6 +50,8 @@ def check_arguments(
             hint = " Give the trainer's --network_dropout."
         elif key == "network_reg_lrs":
             hint = " module_lr does the same (regex:LR)."
+        elif key.endswith("_rank") and f"{key.removesuffix('_rank')}_dim" in grid_keys:
+            hint = f" Did you mean {key.removesuffix('_rank')}_dim?"
         elif key == "te_lr":
             hint = " Did you mean te_default_lr (or the trainer's --text_encoder_lr)?"
         problems.add(f"{key}: neither lr-grid nor {base} takes this argument ({base} would ignore it silently).{hint}")

@@ -48,7 +48,8 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
     )
     problems = Problems()
     if rows and all(row.frozen for row in rows):
-        problems.add(f"every LR is 0: nothing would train. The first module: {rows[0].site.name}: {rows[0].why}")
+        what = "LR or rank" if any(row.rule == "rank" for row in rows) else "LR"
+        problems.add(f"every {what} is 0: nothing would train. The first module: {rows[0].site.name}: {rows[0].why}")
     else:
         check_reach(grid, calculator.reach, parts, problems)
     problems.raise_if_any()

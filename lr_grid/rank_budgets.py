@@ -11,6 +11,9 @@ from lr_grid.errors import Problems
 from lr_grid.ranks import Choice, MadeModule
 from lr_grid.sites import Site
 
+_MOST = 4
+"""A budget of more times what the layers themselves have is taken for a slip (20G for 20M)."""
+
 Count = Callable[[str, int], int]
 """(module name, rank) -> parameters it would train. Raises AssertionError or ValueError for a rank it cannot have."""
 
@@ -20,6 +23,7 @@ def spend_budgets(
     chosen: Mapping[str, Choice],
     made: Mapping[str, MadeModule],
     frozen: Collection[str],
+    others: Mapping[str, int],
     count: Count,
     problems: Problems,
 ) -> tuple[dict[str, Choice], list[str]]:
@@ -27,6 +31,7 @@ def spend_budgets(
 
     Args:
         frozen: names of modules that do not train: nothing is spent on them.
+        others: parameters of the modules without a rank (norms, whole matrices), by name: they count, too.
     """
     result: dict[str, Choice] = dict(chosen)
     notices: list[str] = []
@@ -34,10 +39,15 @@ def spend_budgets(
         budget = part.settings.ranks.rank_budget
         if budget is None:
             continue
-        sites = [s for s in grid.sites.all if s.part == part.part and s.name in chosen and s.name not in frozen]
+        here = [site for site in grid.sites.all if site.part == part.part and site.name not in frozen]
+        sites = [site for site in here if site.name in chosen]
+        unranked = sum(others[site.name] for site in here if site.name in others)
         try:
-            result |= _spend(part, sites, chosen, made, count, notices)
-        except (AssertionError, ValueError) as error:
+            result |= _spend(part, sites, chosen, made, unranked, count, notices)
+        except AssertionError as error:  # a rank that the class cannot have, e.g. DyLoRA beside its unit
+            cure = part.settings.key("rank_multiple")
+            problems.add(f"{part.settings.key('rank_budget')}: {error} ({cure} keeps ranks to multiples)")
+        except ValueError as error:
             problems.add(f"{part.settings.key('rank_budget')}: {error}")
     return result, notices
 
@@ -47,6 +57,7 @@ def _spend(
     sites: list[Site],
     chosen: Mapping[str, Choice],
     made: Mapping[str, MadeModule],
+    unranked: int,
     count: Count,
     notices: list[str],
 ) -> dict[str, Choice]:
@@ -55,9 +66,14 @@ def _spend(
     assert budget is not None
     limit = budget.params
     if limit is None:
-        limit = sum(count(site.name, budget.flat_rank or made[site.name].rank) for site in sites)
+        limit = unranked + sum(count(site.name, budget.flat_rank or made[site.name].rank) for site in sites)
+    whole = sum(made[site.name].weights for site in sites)
+    if limit > _MOST * whole:
+        raise ValueError(
+            f"{budget.text} is more than {_MOST} times what the layers themselves have ({whole:,} numbers)"
+        )
     final = {site.name: chosen[site.name].rank for site in sites if chosen[site.name].is_final}
-    spent = sum(count(name, rank) for name, rank in final.items() if rank)
+    spent = unranked + sum(count(name, rank) for name, rank in final.items() if rank)
     cells: dict[tuple[object, ...], CellShare] = {}
     step = ranks.rank_multiple
     for site in sites:
@@ -68,12 +84,17 @@ def _spend(
         member = Member(site.name, 2 * one - two, (two - one) // step)
         key = (site.stack, site.block, site.component, choice.share)
         cells.setdefault(key, CellShare(choice.share, [])).members.append(member)
+    if not cells:
+        raise ValueError(
+            "regexes (module_dims, network_reg_dims) or ranks of 0 decide about every module: none is left"
+        )
     result = spend(list(cells.values()), limit - spent, step, ranks.least)
     if result is None:
         lowest = spent + sum(cell.cost(ranks.least) for cell in cells.values())
         raise ValueError(
             f"{budget.text} ({limit:,} parameters) is not enough:"
-            f" {sum(len(cell.members) for cell in cells.values())} modules at rank {ranks.least} take {lowest:,}."
+            f" {sum(len(cell.members) for cell in cells.values())} modules at rank {ranks.least} take"
+            f" {lowest - spent:,}" + (f", and what has its rank by a regex, or none, {spent:,}" if spent else "") + "."
             " Leave some out (train_components, a _dim of 0), or give more"
         )
     total = spent + sum(count(name, rank) for name, rank in result.items())
@@ -87,7 +108,7 @@ def _spend(
     notices.append(
         f"{part.settings.key('rank_budget')} {budget.text}: {total:,} of {limit:,} parameters ({total / limit:.1%}) in"
         f" {len(result) + sum(map(bool, final.values()))} modules; ranks {low} to {high}"
-        + (f", {len(final)} of module_dims as they are" if final else "")
+        + (f", {len(final)} by regex as they are" if final else "")
     )
     words = f", scaled by {part.settings.key('rank_budget')}"
     return {name: replace(chosen[name], rank=rank, why=chosen[name].why + words) for name, rank in result.items()}

@@ -15,6 +15,7 @@ from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS
 
 BLOCK_KEYS = ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas")
+_MOST_PARAMS = 1e12
 _SIZES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 
 
@@ -36,23 +37,24 @@ def parse_budget(value: object) -> Budget:
     if flat and flat[1] != "0":
         return Budget(str(value), flat_rank=int(flat[1]) if flat[1] else None)
     number = re.fullmatch(rf"({values.NUMBER})([kmgb]?)", text)
-    params = round(float(number[1]) * _SIZES[number[2]]) if number else 0
-    if params <= 0 or isinstance(value, bool):
+    params = float(number[1]) * _SIZES[number[2]] if number else 0.0
+    if not 1 <= params < _MOST_PARAMS or isinstance(value, bool):
         raise ValueError(
             f"{value!r} is no number of parameters: give e.g. 20M or 750k, flat (as many as --network_dim would give)"
             " or flat:32 (as many as rank 32 would)"
         )
-    return Budget(str(value), params)
+    return Budget(str(value), round(params))
 
 
 def parsers(choice_of_curves: Callable[[object], str]) -> dict[str, Callable[[Any], Any]]:
     """The parser of each key that speaks of ranks or alphas."""
+    example = "double_0-6:4,single:16"
     rules = partial(parse_module_rules, example="img_mlp:8,double_blocks\\.0\\.:32")
     return {
-        "block_dims": lambda value: parse_block_values(value, values.rank),
-        "block_alphas": lambda value: parse_block_values(value, values.alpha),
-        "conv_block_dims": lambda value: parse_block_values(value, values.rank),
-        "conv_block_alphas": lambda value: parse_block_values(value, values.alpha),
+        "block_dims": lambda value: parse_block_values(value, values.rank, example),
+        "block_alphas": lambda value: parse_block_values(value, values.alpha, example),
+        "conv_block_dims": lambda value: parse_block_values(value, values.rank, example),
+        "conv_block_alphas": lambda value: parse_block_values(value, values.alpha, example),
         **{f"{component}_dim": values.rank for component in COMPONENTS},
         **{f"{component}_alpha": values.alpha for component in COMPONENTS},
         "module_dims": lambda value: rules(value, values.rank, what="rank"),

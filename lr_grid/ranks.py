@@ -2,7 +2,7 @@
 
 How the rank of a module comes about, first match wins:
 
-1. ``module_dims``: final;
+1. ``module_dims``, then the wrapped module's own ``network_reg_dims``: final;
 2. 0 (no LoRA) where its block or its component says 0;
 3. ``block_dims`` of its block (``conv_block_dims`` for a convolution larger than 1x1);
 4. ``<component>_dim``, else what the wrapped module gave it (--network_dim, conv_dim, network_reg_dims, ...), x the
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from lr_grid.binding import BoundGrid, PartGrid, bind_blocks
+from lr_grid.binding import BoundGrid, PartGrid, bind_blocks, idle_block_lrs
 from lr_grid.blocks import Block
 from lr_grid.depth import depth_factor
 from lr_grid.errors import Problems, tell_shared
@@ -35,9 +35,11 @@ class MadeModule:
     """What the wrapped module made at a site."""
 
     rank: int
-    alpha: float
+    alpha: Rate
     is_conv: bool
     """A convolution larger than 1x1."""
+    weights: int = 0
+    """How many numbers the layer itself has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Choice:
     rank: int
     asked_alpha: Rate | None
     """None where no setting speaks of it."""
-    made_alpha: float
+    made_alpha: Rate
     why: str
     share: float
     """The rank before rounding: what a budget is spent in proportion to."""
@@ -57,7 +59,7 @@ class Choice:
     @property
     def alpha(self) -> float:
         """Absolute. Without a setting it stays what it was, whatever the rank."""
-        return self.made_alpha if self.asked_alpha is None else self.asked_alpha.resolve(self.rank)
+        return (self.asked_alpha or self.made_alpha).resolve(self.rank)
 
 
 def choose_ranks(
@@ -82,8 +84,9 @@ def choose_ranks(
         if site.name in made:
             own = parts.get(site.part) or bare[site.part]
             chosen[site.name] = _choose(site, made[site.name], own, grid, rules)
+    no_lora = {name for name, choice in chosen.items() if choice.rank == 0}
     for part in parts.values():
-        idle = part.idle()
+        idle = {**part.idle(), **idle_block_lrs(part.grid, grid.sites, no_lora, problems)}
         if part.grid.part == MAIN_PART:
             problems.add_all(idle.values())
         else:
@@ -91,9 +94,10 @@ def choose_ranks(
     tell_shared(wrong, EVERY_ENCODER, problems)
     for key in ("module_dims", "module_alphas"):
         for rule in getattr(grid.settings.ranks, key):
-            matched = [site for site in grid.sites.all if rule.matches(site.path, site.name)]
-            if id(rule) not in rules and matched and not any(site.name in made for site in matched):
-                problems.add(f"{key}: the regex {rule.pattern.pattern!r} matches only modules that have no rank")
+            if id(rule) not in rules and any(rule.matches(site.path, site.name) for site in grid.sites.all):
+                problems.add(
+                    f"{key}: the regex {rule.pattern.pattern!r} sets nothing: its modules have no rank, or no LoRA"
+                )
     given = any(own.settings.ranks.keys for own in grid.parts.values())
     if given and chosen and not any(choice.rank for choice in chosen.values()):
         problems.add(f"every rank is 0: nothing would train. The first module: {next(iter(chosen.values())).why}")
@@ -103,13 +107,18 @@ def choose_ranks(
 def _choose(site: Site, module: MadeModule, part: _PartRanks, grid: BoundGrid, rules: set[int]) -> Choice:
     ranks = grid.settings.ranks
     rank_rule = first_match(ranks.module_dims, site.path, site.name)
-    if rank_rule is not None:
+    upstream = grid.upstream_dim(site)
+    if rank_rule is None and upstream is not None:
+        rank, share, final, why = module.rank, float(module.rank), True, f"network_reg_dims {upstream}:{module.rank}"
+    elif rank_rule is not None:
         rules.add(id(rank_rule))
         rank, share, final = rank_rule.value, float(rank_rule.value), True
         why = f"module_dims {rank_rule.pattern.pattern}:{rank}"
     else:
         rank, share, why = part.rank(site, module)
         final = False
+    if rank == 0:
+        return Choice(0, None, module.alpha, why, 0.0, final)
     alpha_rule = first_match(ranks.module_alphas, site.path, site.name)
     if alpha_rule is not None:
         rules.add(id(alpha_rule))
@@ -149,7 +158,10 @@ class _PartRanks:
             for name, target in ((_dims(conv), self.blocks), (_alphas(conv), self.block_alphas)):
                 if conv and not places and getattr(self.ranks, name) is not None:
                     key = self.settings.key(name)
-                    self.wrong[key] = f"{key}: this network has no module on a convolution larger than 1x1"
+                    self.wrong[key] = (
+                        f"{key}: this network has no module on a convolution larger than 1x1 (conv_dim or"
+                        " conv_block_dims makes them, where the model has such)"
+                    )
                     continue
                 target[name], idle = bind_blocks(name, getattr(self.ranks, name), part, places, problems)
                 self.wrong |= idle
@@ -225,9 +237,7 @@ class _PartRanks:
             ):
                 if component in values and component in there and name not in self.used:
                     key = self.settings.key(name)
-                    self.wrong[key] = (
-                        f"{key}: sets nothing: block or module rules decide about every {component} module"
-                    )
+                    self.wrong[key] = f"{key}: sets nothing: other settings decide about every {component} module"
                 elif component in values and component in unranked:
                     key = self.settings.key(name)
                     self.wrong[key] = f"{key}: no {component} module of this network has a rank"

@@ -19,6 +19,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from lr_grid.upstream import module_name, own_parameters
+from lr_grid.values import Rate
+
 _CALL = "_lr_grid_call"
 """Attribute of a network module: the call that made it."""
 _RANK_NAMES = ("lora_dim", "dim")
@@ -43,16 +46,10 @@ class Call:
         return int(self.arguments.arguments[self.rank_name])
 
     @property
-    def alpha(self) -> float:
-        """The alpha that was asked for; none, or 0, is the rank."""
+    def alpha(self) -> Rate:
+        """The alpha that was asked for; none, or 0, is the rank, whatever that becomes."""
         alpha = self.arguments.arguments["alpha"]
-        return float(alpha) if alpha is not None and float(alpha) != 0 else float(self.rank)
-
-    @property
-    def is_conv(self) -> bool:
-        """Whether the original is a convolution larger than 1x1 (kohya's ``conv_dim`` speaks of those)."""
-        kernel = getattr(self.original, "kernel_size", ())
-        return any(size != 1 for size in (kernel if isinstance(kernel, tuple) else (kernel,)))
+        return Rate(1.0, relative=True) if alpha is None or float(alpha) == 0 else Rate(float(alpha))
 
 
 @contextmanager
@@ -94,8 +91,7 @@ def remade(module: nn.Module, rank: int, alpha: float) -> nn.Module:
     """
     call = call_of(module)
     assert call is not None, "made outside of noted()"
-    name = str(getattr(module, "lora_name", "") or getattr(module, "oft_name", ""))
-    new = _make(type(module), call, rank, alpha, name)
+    new = _make(type(module), call, rank, alpha, module_name(module))
     for key, value in vars(module).items():
         if key not in vars(new):  # what the network told the module after it was made (original_name)
             new.__dict__[key] = value
@@ -126,9 +122,19 @@ class ParameterCounts:
         options |= {"org_module": repr(call.original), call.rank_name: ""}
         key = (type(module), tuple(options.items()), rank)
         if key not in self._known:
-            probe = module if rank == call.rank else _make(type(module), call, rank, call.alpha, "")
-            self._known[key] = sum(parameter.numel() for parameter in _own_parameters(probe).values())
+            probe = module if rank == call.rank else _probe(module, call, rank)
+            self._known[key] = sum(parameter.numel() for _, parameter in own_parameters(probe))
         return self._known[key]
+
+
+def _probe(module: nn.Module, call: Call, rank: int) -> nn.Module:
+    """A module to count: without memory, where its class can be made so."""
+    alpha = call.alpha.resolve(rank)
+    try:
+        with torch.device("meta"):
+            return _make(type(module), call, rank, alpha, "")
+    except (RuntimeError, NotImplementedError):
+        return _make(type(module), call, rank, alpha, "")
 
 
 def _module_classes(base: ModuleType) -> list[type[nn.Module]]:

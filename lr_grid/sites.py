@@ -72,7 +72,7 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
     unknown: list[str] = []
     for module in modules:
         name = module_name(module)
-        place = found.get(id(_original(module)))
+        place = found.get(id(original_of(module)))
         if place is None:
             sites.append(Site(name, name, part_of(name), None, None, "other"))
             unknown.append(name)
@@ -104,7 +104,7 @@ def unknown_notice(unknown: Sequence[str]) -> tuple[str, ...]:
     return (f"no rule names the component of {len(unknown)} modules, they count as other: {named}",)
 
 
-def _original(module: nn.Module) -> object:
+def original_of(module: nn.Module) -> object:
     """The module of the model that a network module is for (LyCORIS keeps it in a list)."""
     original = getattr(module, "org_module", None)
     return original[0] if isinstance(original, (list, tuple)) and original else original

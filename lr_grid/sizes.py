@@ -5,7 +5,7 @@ from __future__ import annotations
 from lr_grid.memory import state_bytes
 from lr_grid.plan import Plan
 
-_HEADER_ENTRY = 80
+_HEADER_ENTRY = 75
 """Bytes that a safetensors header spends on a tensor beside its module's name: its own name, dtype, shape, offsets."""
 
 

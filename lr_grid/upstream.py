@@ -74,6 +74,13 @@ def regex_rules(network: nn.Module, modules: Sequence[nn.Module]) -> tuple[Modul
     return tuple(ModuleRule(re.compile(pattern), Rate(float(lr)), whole) for pattern, lr in rules.items())
 
 
+def regex_dims(network: nn.Module, modules: Sequence[nn.Module]) -> tuple[ModuleRule[int], ...]:
+    """The network's ``network_reg_dims`` as rules, matched as its ``network_reg_lrs``."""
+    rules = getattr(network, "reg_dims", None) or {}
+    whole = any(hasattr(module, "original_name") for module in modules)
+    return tuple(ModuleRule(re.compile(pattern), int(rank), whole) for pattern, rank in rules.items())
+
+
 def block_weights(base: ModuleType, arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | None:
     """``down_lr_weight``, ``mid_lr_weight``, ``up_lr_weight`` as one weight a block in kohya's numbering, worked out by
     the wrapped module itself; None where they are not given.

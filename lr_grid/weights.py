@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
+from torch import nn
 
 from lr_grid.errors import GridError, Problems
-from lr_grid.plan import ModuleFacts
+from lr_grid.facts import rank_and_alpha
+from lr_grid.upstream import module_name
 
 _DOWN = ("lora_down.weight", "lora_down.0.weight", "hada_w1_b", "lokr_w2_b", "lora_A.0", "oft_blocks", "oft_blocks.0")
 """Tensors whose first dimension is the rank."""
+_ROUNDING = 0.005
+"""Of an alpha saved in bf16."""
 _IN_PIECES = ".lora_A."
 """DyLoRA keeps a tensor for every rank (in a saved state; its LoRA files are whole)."""
 
@@ -29,15 +33,16 @@ def module_names(file: Path) -> set[str]:
     return {key.partition(".")[0] for key in _tensors(file, ()) if "." in key}
 
 
-def check_ranks(args: argparse.Namespace, facts: Mapping[str, ModuleFacts], no_lora: set[str]) -> None:
+def check_ranks(args: argparse.Namespace, modules: Sequence[nn.Module], no_lora: set[str]) -> None:
     """Raises GridError where the run's starting weights have other ranks or alphas than its modules: they would not
     load, or be lost, or change their strength.
 
     Args:
-        facts: of the network's modules, by name.
+        modules: the network's.
         no_lora: names of modules that a rank of 0 keeps from being made.
     """
     problems = Problems()
+    by_name = {module_name(module): module for module in modules}
     for option, file in _files(args):
         tensors = _tensors(file, ("alpha", *_DOWN))
         names = {key.partition(".")[0] for key in tensors}
@@ -48,11 +53,15 @@ def check_ranks(args: argparse.Namespace, facts: Mapping[str, ModuleFacts], no_l
                 f" {lost[0]}): they would be lost. An LR of 0 keeps them, frozen"
             )
         cure = "" if option == "--resume" else "; --dim_from_weights takes the file's"
-        for what, of_file in (("rank", _rank), ("alpha", _alpha)):
+        for i, (what, of_file) in enumerate((("rank", _rank), ("alpha", _alpha))):
             differ = []
-            for name in sorted(names & facts.keys()):
-                there, here = of_file(tensors, name), getattr(facts[name], what)
-                if there is not None and here is not None and abs(there - here) > 1e-3 * abs(here):
+            for name in sorted(names & by_name.keys()):
+                there, here = of_file(tensors, name), rank_and_alpha(by_name[name])[i]
+                if there is None or here is None:
+                    continue
+                # Split into q, k, v (lora_flux's split_qkv), a module is saved as one of the sum of the ranks.
+                pieces = len(getattr(by_name[name], "split_dims", None) or ()) if what == "rank" else 1
+                if not any(abs(there - here * n) <= _ROUNDING * abs(here * n) for n in {1, pieces or 1}):
                     differ.append(f"{name}: {what} {there:g}, here {what} {here:g}")
             if differ:
                 problems.add(
