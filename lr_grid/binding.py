@@ -173,13 +173,14 @@ def _bind_part(
             problems.add(
                 f"{key}: excludes nothing: the train_*_block_indices of {stack} leave those blocks out already"
             )
-    idle = idle_block_lrs(grid, sites, set(), problems)
+    grid.block_weight = bind_blocks("block_lr_weight", settings.block_lr_weight, grid, problems)
+    grid.block_lr = bind_blocks("block_lr", settings.block_lr, grid, problems)
     here = [site for site in sites.all if site.part == grid.part]
-    return {**idle, **_missing_components(grid, here)}
+    return {**idle_block_lrs(grid, sites, set()), **_missing_components(grid, here)}
 
 
-def idle_block_lrs(grid: PartGrid, sites: Sites, no_lora: set[str], problems: Problems) -> dict[str, str]:
-    """Resolves ``block_lr_weight`` and ``block_lr`` of a part; returns entries that set nothing, by subject.
+def idle_block_lrs(grid: PartGrid, sites: Sites, no_lora: set[str]) -> dict[str, str]:
+    """What is wrong with entries of ``block_lr_weight`` and ``block_lr`` that set nothing, by subject.
 
     Args:
         no_lora: names of modules that a rank of 0 keeps from being made.
@@ -187,13 +188,10 @@ def idle_block_lrs(grid: PartGrid, sites: Sites, no_lora: set[str], problems: Pr
     settings = grid.settings
     here = [site for site in sites.all if site.part == grid.part and site.name not in no_lora]
     occupied: set[Place] = {(site.stack, site.block) for site in here if not grid.left_out(site)}
-    weights, no_weight = bind_blocks("block_lr_weight", settings.block_lr_weight, grid, occupied, problems)
-    if settings.block_lr_weight is not None:
-        grid.block_weight = weights
-    grid.block_lr, no_lr = bind_blocks("block_lr", settings.block_lr, grid, occupied, problems)
-    if "block_lr_weight" not in settings.given:  # a published list names every block
-        no_weight = {}
-    return {**no_weight, **no_lr}
+    idle = idle_entries("block_lr", settings.block_lr, grid, occupied)
+    if "block_lr_weight" in settings.given:  # a published list names every block
+        idle |= idle_entries("block_lr_weight", settings.block_lr_weight, grid, occupied)
+    return idle
 
 
 def _check_encoders(settings: GridSettings, sites: Sites, encoder_hint: str, problems: Problems) -> None:
@@ -247,30 +245,39 @@ def _check_shadowed(key: str, rules: tuple[ModuleRule[Any], ...], sites: Sites, 
             problems.add(f"{key}: the regex {rule.pattern.pattern!r} wins nowhere: earlier rules take all its modules")
 
 
-def bind_blocks(
-    name: str, values: BlockValues[T] | None, grid: PartGrid, occupied: set[Place], problems: Problems
-) -> tuple[dict[Block, T], dict[str, str]]:
-    """Resolves one block setting, noting entries that cannot be: (values, what is wrong with entries that set nothing,
-    by subject)."""
+def bind_blocks(name: str, values: BlockValues[T] | None, grid: PartGrid, problems: Problems) -> dict[Block, T]:
+    """Resolves one block setting, noting entries that cannot be."""
     if values is None:
-        return {}, {}
-    key, layout = grid.settings.key(name), grid.layout
-    resolved = values.resolve(layout.stacks, layout.family)
+        return {}
+    key = grid.settings.key(name)
+    resolved = values.resolve(grid.layout.stacks, grid.layout.family)
     for problem in resolved.problems:
         hint = ""
         if key.startswith(EVERY_ENCODER):
             hint = f" ({key} speaks of every text encoder: {grid.part}_{name} would speak of {grid.part} alone)"
         problems.add(f"{key}: {problem}{hint}")
-    by_stack = {stack: [b for s, b in occupied if s == stack and b is not None] for stack in layout.stacks}
+    return resolved.values
+
+
+def idle_entries(name: str, values: BlockValues[Any] | None, grid: PartGrid, occupied: set[Place]) -> dict[str, str]:
+    """What is wrong with entries of one block setting that set nothing, by subject.
+
+    Args:
+        occupied: the places of the modules that the setting speaks of.
+    """
+    if values is None:
+        return {}
+    key, stacks = grid.settings.key(name), grid.layout.stacks
+    by_stack = {stack: [b for s, b in occupied if s == stack and b is not None] for stack in stacks}
     there = ", ".join(f"{stack} {compact(blocks)}" for stack, blocks in by_stack.items() if blocks)
     idle = {}
-    for entry, blocks in resolved.reach.items():
+    for entry, blocks in values.resolve(stacks, grid.layout.family).reach.items():
         subject = f"{key}: {entry.text!r}"
         if not blocks:
             idle[subject] = f"{subject} sets nothing: later entries take all its blocks"
         elif occupied.isdisjoint(blocks):
             idle[subject] = f"{subject} matches no module that trains; such stand in {there or 'no block'}"
-    return resolved.values, idle
+    return idle
 
 
 def _missing_components(grid: PartGrid, here: list[Site]) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lr_grid.grid_settings import GridSettings
-from lr_grid.words import COMPONENTS
 
 
 def contradictions(settings: GridSettings) -> dict[str, str]:
@@ -51,9 +50,9 @@ def _of_rank_curve(settings: GridSettings) -> Iterator[tuple[str, str]]:
         if name in ranks.keys and ranks.rank_strategy == "flat" and ranks.rank_budget is None:
             key = settings.key(name)
             yield key, f"{key} has no effect without rank_strategy or rank_budget: given ranks are taken as they are"
-    if ranks.least % ranks.rank_multiple:
+    if ranks.lowest_rank % ranks.rank_multiple:
         key = settings.key("min_rank")
-        yield key, f"{key}: {ranks.least} is no multiple of rank_multiple ({ranks.rank_multiple})"
+        yield key, f"{key}: {ranks.lowest_rank} is no multiple of rank_multiple ({ranks.rank_multiple})"
 
 
 def _without_curve(
@@ -75,16 +74,12 @@ def _zero_geometric(
 
 
 def _of_left_out(settings: GridSettings) -> Iterator[tuple[str, str]]:
-    """LRs and ranks of components that do not train."""
-    rates = {f"{c}_lr": rate.value for c, rate in settings.component_lr.items()}
-    given = {**rates, **{f"{c}_dim": rank for c, rank in settings.ranks.component_dim.items()}}
-    given |= {f"{c}_alpha": alpha.value for c, alpha in settings.ranks.component_alpha.items()}
-    for component in COMPONENTS:
-        by = settings.left_out_by(component)
-        for name in (f"{component}_lr", f"{component}_dim", f"{component}_alpha"):
-            if by and given.get(name) and _clash(settings, name, by):
-                key, chosen = settings.key(name), settings.key(by)
-                yield key, f"{key} is set, but {chosen} leaves {component} out: keep one of the two"
+    """LRs of components that do not train. (Their ranks may matter: trained weights of theirs are kept.)"""
+    for component, rate in settings.component_lr.items():
+        by, name = settings.left_out_by(component), f"{component}_lr"
+        if by and rate.value and _clash(settings, name, by):
+            key, chosen = settings.key(name), settings.key(by)
+            yield key, f"{key} is set, but {chosen} leaves {component} out: keep one of the two"
     trained = settings.train_components
     if trained is not None and settings.exclude_components - trained:
         key, other = settings.key("exclude_components"), settings.key("train_components")

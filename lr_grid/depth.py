@@ -8,7 +8,9 @@ for cosine and inverted_u contradict them; the formulas are meant).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from lr_grid.blocks import Block
 
 Curve = Callable[[float, float, float], float]
 
@@ -90,3 +92,19 @@ def depth_factor(
         step = (1 - m) / (levels - 1)
         factor = m + round((factor - m) / step) * step
     return factor
+
+
+def depth_factors(stacks: Mapping[str, int], scope: str, factor: Callable[[int, int], float]) -> dict[Block, float]:
+    """The factor of every block of a model.
+
+    Args:
+        stacks: name -> number of blocks.
+        scope: ``stack`` (the curve begins anew in each) or ``model`` (it runs through all blocks).
+        factor: (block, number of blocks) -> factor.
+    """
+    factors, offset, total = {}, 0, sum(stacks.values())
+    for stack, size in stacks.items():
+        for i in range(size):
+            factors[stack, i] = factor(offset + i, total) if scope == "model" else factor(i, size)
+        offset += size
+    return factors

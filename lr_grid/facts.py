@@ -1,4 +1,4 @@
-"""What the plan needs to know of a live network and of the trainer's call: ranks and sides, the trainer's LRs."""
+"""What the plan needs to know of a live network and of the trainer's call: ranks, sides, sizes, the trainer's LRs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from lr_grid.errors import GridError
 from lr_grid.plan import ModuleFacts, Row, TrainerLrs
 from lr_grid.sides import side_of
-from lr_grid.upstream import own_parameters
+from lr_grid.upstream import all_parameters, own_parameters
 
 
 def facts_of(module: nn.Module) -> ModuleFacts:
@@ -33,8 +33,8 @@ def saved_numbers(module: nn.Module) -> int:
     """How many numbers a network module puts into the LoRA file (its alpha among them)."""
     if hasattr(module, "custom_state_dict"):  # LyCORIS, where a module says itself what it saves
         return sum(tensor.numel() for tensor in module.state_dict().values())
-    tensors = [*module.named_parameters(), *module.named_buffers()]
-    numbers = sum(tensor.numel() for name, tensor in tensors if not name.startswith("org_module"))
+    buffers = [tensor for name, tensor in module.named_buffers() if not name.startswith("org_module")]
+    numbers = sum(tensor.numel() for tensor in (*dict(all_parameters(module)).values(), *buffers))
     pieces = len(getattr(module, "split_dims", None) or ())
     up = getattr(module, "lora_up", None)
     if pieces > 1 and isinstance(up, nn.ModuleList):

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
+
+from torch import nn
 
 from lr_grid.accepted import known_keys
 from lr_grid.anatomy import Layout, read_layout
@@ -28,6 +31,7 @@ from lr_grid.network_ranks import (
     check_lengths,
     hand_over,
     put_ranks,
+    unasked_convs,
 )
 from lr_grid.passed_on import (
     BLOCK_WEIGHTS,
@@ -52,6 +56,7 @@ from lr_grid.upstream import (
     parse_regex_lrs,
     regex_dims,
     regex_rules,
+    replace_modules,
 )
 
 
@@ -196,22 +201,22 @@ class GridModule:
             raise
         modules = network_modules(network, self.base_name)
         sites = read_sites(modules, unet, text_encoder)
+        if only_named_convs:
+            gone = unasked_convs(settings, sites, modules)
+            replace_modules(network, dict.fromkeys(gone))
+            modules = network_modules(network, self.base_name)
+            sites = replace(sites, all=tuple(site for site in sites.all if site.name not in gone))
         rules = regex_rules(network, modules)
         t5 = "train_t5xxl" in (self._known or ()) and not self.base_name.startswith("lycoris")
         hint = "; T5 trains with train_t5xxl=True" if t5 and kwargs.get("train_t5xxl") != "True" else ""
         grid = bind_settings(settings, sites, problems, rules, weights, passed.keys(), hint)
-        if settings.loraplus or any(encoder.loraplus for encoder in settings.encoders.values()):
-            ups = [name for m in modules for name, _ in own_parameters(m) if side_of(name) == "up"]
-            if not ups:
-                problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
-            # The wrapped module's LoRA+ would set nothing on these (LoHa, LoKr, ...): the grid does it.
-            active = active or not all(map(is_known_plus, ups))
+        active = _check_loraplus(settings, modules, problems) or active
         if function is self._make:
             check_conv_dim(kwargs, modules, self.base_name, layout.family, problems)
         grid.upstream_dims = regex_dims(network, modules)
         if ranked:
-            notices += base_ranks_notice(passed, settings)
-            notices += put_ranks(network, modules, grid, self.base_name, problems, only_named_convs)
+            notices += base_ranks_notice(passed, settings, self.base_name)
+            notices += put_ranks(network, modules, grid, self.base_name, _rank_keys(settings), problems)
         problems.raise_if_any()
         takes_dropout = "dropout" in kwargs if self.base_name.startswith("lycoris") else takes_a_dropout(self.base_name)
         state = GridState(self.base_name, grid, active, notices, takes_dropout)
@@ -302,6 +307,17 @@ class GridModule:
             problems.add(f"{self.base_name} refuses its arguments{which}: {type(error).__name__}: {error}{hint}")
         if problems.found:
             raise GridError(problems.found) from error
+
+
+def _check_loraplus(settings: GridSettings, modules: Sequence[nn.Module], problems: Problems) -> bool:
+    """Notes LoRA+ where no module has an up side; returns whether the grid has to do it, because the wrapped module's
+    own would set nothing (LoHa, LoKr, ...)."""
+    if not (settings.loraplus or any(encoder.loraplus for encoder in settings.encoders.values())):
+        return False
+    ups = [name for module in modules for name, _ in own_parameters(module) if side_of(name) == "up"]
+    if not ups:
+        problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
+    return not all(map(is_known_plus, ups))
 
 
 def _rank_keys(settings: GridSettings) -> list[str]:

@@ -2,7 +2,7 @@
 
 How the LR of a module of the U-Net or DiT comes about, first match wins:
 
-1. left out by ``train_components`` or ``train_*_block_indices``: frozen;
+1. left out by ``train_*`` or ``exclude_*`` lists, or without a LoRA (a rank of 0): frozen;
 2. ``module_lr``: final (no depth, no block weight);
 3. upstream's ``network_reg_lrs``: final likewise;
 4. ``block_lr`` of its block x the block's weight;
@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lr_grid.binding import BoundGrid, PartGrid
-from lr_grid.depth import depth_factor
+from lr_grid.depth import depth_factor, depth_factors
 from lr_grid.errors import GridError, Problems
 from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs
 from lr_grid.reach import Reach, check_reach, idle_settings
@@ -146,23 +146,16 @@ class _Part:
         self.default_words = self.settings.key("default_lr") if self.settings.default_lr else base_words
         self.components: dict[str, tuple[float, str]] = {}
         """Worked out when a module asks: a component that does not train raises no questions."""
-        self.depths: dict[tuple[str, int], float] = {}
-        offset = 0
-        stacks = grid.layout.stacks
-        total = sum(stacks.values())
         s = self.settings
-        for stack, size in stacks.items():
-            for i in range(size):
-                at, of = (offset + i, total) if s.depth_scope == "model" else (i, size)
-                self.depths[stack, i] = depth_factor(
-                    s.depth_strategy, at, of, s.min_depth_factor, s.peak_position, s.depth_levels
-                )
-            offset += size
+        curve = (s.min_depth_factor, s.peak_position, s.depth_levels)
+        self.depths = depth_factors(
+            grid.layout.stacks, s.depth_scope, lambda at, of: depth_factor(s.depth_strategy, at, of, *curve)
+        )
 
     def cell(self, site: Site) -> tuple[float, str, str]:
         """(absolute LR, words, the setting that decided) by block, component and depth."""
         grid = self.grid
-        block = (site.stack, site.block) if site.stack is not None and site.block is not None else None
+        block = site.place
         weight = grid.block_weight.get(block, 1.0) if block else 1.0
         fixed = grid.block_lr.get(block) if block else None
         if fixed is not None:

@@ -10,6 +10,7 @@ from lr_grid.budget import CellShare, Member, spend
 from lr_grid.errors import Problems
 from lr_grid.ranks import Choice, MadeModule
 from lr_grid.sites import Site
+from lr_grid.words import MAIN_PART
 
 _MOST = 4
 """A budget of more times what the layers themselves have is taken for a slip (20G for 20M)."""
@@ -64,11 +65,13 @@ def _spend(
     """The choices of one part under its budget. Raises ValueError where it cannot be spent."""
     ranks, budget = part.settings.ranks, part.settings.ranks.rank_budget
     assert budget is not None
+    if not sites:
+        raise ValueError(f"no module of {part.part} that trains has a rank")
     limit = budget.params
     if limit is None:
         limit = unranked + sum(count(site.name, budget.flat_rank or made[site.name].rank) for site in sites)
     whole = sum(made[site.name].weights for site in sites)
-    if limit > _MOST * whole:
+    if whole and limit > _MOST * whole:
         raise ValueError(
             f"{budget.text} is more than {_MOST} times what the layers themselves have ({whole:,} numbers)"
         )
@@ -88,12 +91,12 @@ def _spend(
         raise ValueError(
             "regexes (module_dims, network_reg_dims) or ranks of 0 decide about every module: none is left"
         )
-    result = spend(list(cells.values()), limit - spent, step, ranks.least)
+    result = spend(list(cells.values()), limit - spent, step, ranks.lowest_rank)
     if result is None:
-        lowest = spent + sum(cell.cost(ranks.least) for cell in cells.values())
+        lowest = spent + sum(cell.cost(ranks.lowest_rank) for cell in cells.values())
         raise ValueError(
             f"{budget.text} ({limit:,} parameters) is not enough:"
-            f" {sum(len(cell.members) for cell in cells.values())} modules at rank {ranks.least} take"
+            f" {sum(len(cell.members) for cell in cells.values())} modules at rank {ranks.lowest_rank} take"
             f" {lowest - spent:,}" + (f", and what has its rank by a regex, or none, {spent:,}" if spent else "") + "."
             " Leave some out (train_components, a _dim of 0), or give more"
         )
@@ -104,10 +107,11 @@ def _spend(
             "the parameters of these modules do not grow in proportion to their rank (LoKr beyond half its width, OFT,"
             " Tucker convolutions): give ranks instead"
         )
+    of_part = "" if part.part == MAIN_PART else f" ({part.part})"
     low, high = min(result.values()), max(result.values())
     notices.append(
-        f"{part.settings.key('rank_budget')} {budget.text}: {total:,} of {limit:,} parameters ({total / limit:.1%}) in"
-        f" {len(result) + sum(map(bool, final.values()))} modules; ranks {low} to {high}"
+        f"{part.settings.key('rank_budget')} {budget.text}{of_part}: {total:,} of {limit:,} parameters"
+        f" ({total / limit:.1%}) in {len(result) + sum(map(bool, final.values()))} modules; ranks {low} to {high}"
         + (f", {len(final)} by regex as they are" if final else "")
     )
     words = f", scaled by {part.settings.key('rank_budget')}"

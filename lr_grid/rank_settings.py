@@ -27,21 +27,21 @@ class Budget:
     params: int | None = None
     """Of them; None: as many as one rank for all would give."""
     flat_rank: int | None = None
-    """That one rank; None: the rank that each module would have without any setting (--network_dim)."""
+    """That one rank; None: the rank that the wrapped module gave each of its modules (--network_dim, its own keys)."""
 
 
 def parse_budget(value: object) -> Budget:
-    """``20M``, ``750k``, ``1.2e7``; ``flat`` (what --network_dim would give), ``flat:32`` (what rank 32 would)."""
+    """``20M``, ``750k``, ``1.2e7``; ``flat`` (what the network would have without settings of ranks), ``flat:32``."""
     text = str(value).strip().lower()
     flat = re.fullmatch(r"flat(?::(\d+))?", text)
-    if flat and flat[1] != "0":
+    if flat and (flat[1] is None or int(flat[1])):
         return Budget(str(value), flat_rank=int(flat[1]) if flat[1] else None)
     number = re.fullmatch(rf"({values.NUMBER})([kmgb]?)", text)
     params = float(number[1]) * _SIZES[number[2]] if number else 0.0
-    if not 1 <= params < _MOST_PARAMS or isinstance(value, bool):
+    if not 1 <= params < _MOST_PARAMS:
         raise ValueError(
-            f"{value!r} is no number of parameters: give e.g. 20M or 750k, flat (as many as --network_dim would give)"
-            " or flat:32 (as many as rank 32 would)"
+            f"{value!r} is no number of parameters: give e.g. 20M or 750k, flat (as many as without these settings)"
+            " or flat:32 (as many as rank 32 would give)"
         )
     return Budget(str(value), round(params))
 
@@ -62,8 +62,8 @@ def parsers(choice_of_curves: Callable[[object], str]) -> dict[str, Callable[[An
         "rank_strategy": choice_of_curves,
         "min_rank_factor": values.fraction,
         "rank_peak_position": values.fraction,
-        "rank_multiple": values.least(1),
-        "min_rank": values.least(1),
+        "rank_multiple": values.at_least(1),
+        "min_rank": values.at_least(1),
         "rank_budget": parse_budget,
     }
 
@@ -90,7 +90,7 @@ class RankSettings:
     """The keys that were given."""
 
     @property
-    def least(self) -> int:
+    def lowest_rank(self) -> int:
         """The lowest rank that the curve and the budget give."""
         return self.rank_multiple if self.min_rank is None else self.min_rank
 

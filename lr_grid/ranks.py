@@ -18,13 +18,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from lr_grid.binding import BoundGrid, PartGrid, bind_blocks, idle_block_lrs
+from lr_grid.binding import BoundGrid, PartGrid, Place, bind_blocks, idle_block_lrs, idle_entries
 from lr_grid.blocks import Block
-from lr_grid.depth import depth_factor
+from lr_grid.depth import depth_factor, depth_factors
 from lr_grid.errors import Problems, tell_shared
 from lr_grid.keys import EVERY_ENCODER
 from lr_grid.module_rules import first_match
-from lr_grid.rank_settings import RankSettings
+from lr_grid.rank_settings import BLOCK_KEYS, RankSettings
 from lr_grid.sites import Site
 from lr_grid.values import Rate
 from lr_grid.words import COMPONENTS, MAIN_PART
@@ -62,21 +62,16 @@ class Choice:
         return (self.asked_alpha or self.made_alpha).resolve(self.rank)
 
 
-def choose_ranks(
-    grid: BoundGrid, made: Mapping[str, MadeModule], problems: Problems, only_named_convs: bool = False
-) -> dict[str, Choice]:
+def choose_ranks(grid: BoundGrid, made: Mapping[str, MadeModule], problems: Problems) -> dict[str, Choice]:
     """The rank and alpha of every module that has one, by name, without rank_budget.
 
     Notes settings that set nothing.
 
     Args:
         made: the modules with a rank, by name.
-        only_named_convs: True where convolutions stand only because conv_block_dims asks for them: those of the other
-            blocks get rank 0.
     """
     chosen: dict[str, Choice] = {}
-    wrong = []
-    parts = {part: _PartRanks(own, grid, made, problems, only_named_convs) for part, own in grid.parts.items()}
+    parts = {part: _PartRanks(own, grid, made, problems) for part, own in grid.parts.items()}
     others = {site.part for site in grid.sites.all} - parts.keys()
     bare = {part: _no_settings(part, grid, made) for part in others}
     rules: set[int] = set()
@@ -85,13 +80,9 @@ def choose_ranks(
             own = parts.get(site.part) or bare[site.part]
             chosen[site.name] = _choose(site, made[site.name], own, grid, rules)
     no_lora = {name for name, choice in chosen.items() if choice.rank == 0}
-    for part in parts.values():
-        idle = {**part.idle(), **idle_block_lrs(part.grid, grid.sites, no_lora, problems)}
-        if part.grid.part == MAIN_PART:
-            problems.add_all(idle.values())
-        else:
-            wrong.append(idle)
-    tell_shared(wrong, EVERY_ENCODER, problems)
+    idle = {name: {**part.idle(), **idle_block_lrs(part.grid, grid.sites, no_lora)} for name, part in parts.items()}
+    problems.add_all(idle.pop(MAIN_PART).values())
+    tell_shared(list(idle.values()), EVERY_ENCODER, problems)
     for key in ("module_dims", "module_alphas"):
         for rule in getattr(grid.settings.ranks, key):
             if id(rule) not in rules and any(rule.matches(site.path, site.name) for site in grid.sites.all):
@@ -130,71 +121,57 @@ def _no_settings(part: str, grid: BoundGrid, made: Mapping[str, MadeModule]) -> 
     """A text encoder without te_ keys: only rules by regex reach it."""
     layout = grid.sites.encoder_layouts.get(part, grid.sites.layout)
     bare = PartGrid(part, replace(grid.settings, ranks=RankSettings(), given=frozenset()), layout)
-    return _PartRanks(bare, grid, made, Problems(), False)
+    return _PartRanks(bare, grid, made, Problems())
 
 
 class _PartRanks:
     """The formula in one part."""
 
-    def __init__(
-        self,
-        part: PartGrid,
-        grid: BoundGrid,
-        made: Mapping[str, MadeModule],
-        problems: Problems,
-        only_named_convs: bool,
-    ):
+    def __init__(self, part: PartGrid, grid: BoundGrid, made: Mapping[str, MadeModule], problems: Problems):
         self.grid, self.settings, self.ranks = part, part.settings, part.settings.ranks
-        self.only_named_convs = only_named_convs
         self.used: set[str] = set()
         """Keys that decided about a module."""
+        self.used_blocks: dict[str, set[Place]] = {name: set() for name in BLOCK_KEYS}
+        """Block key -> the blocks where it decided about a module."""
         self.wrong: dict[str, str] = {}
         self.sites = [site for site in grid.sites.all if site.part == part.part]
-        self.here = here = [site for site in self.sites if site.name in made]
+        self.here = [site for site in self.sites if site.name in made]
         self.blocks: dict[str, dict[Block, int]] = {}
         self.block_alphas: dict[str, dict[Block, Rate]] = {}
         for conv in (False, True):
-            places = {(s.stack, s.block) for s in here if made[s.name].is_conv == conv and not part.left_out(s)}
+            places = {(s.stack, s.block) for s in self.here if made[s.name].is_conv == conv and not part.left_out(s)}
             for name, target in ((_dims(conv), self.blocks), (_alphas(conv), self.block_alphas)):
-                if conv and not places and getattr(self.ranks, name) is not None:
+                values = getattr(self.ranks, name)
+                if conv and not places and values is not None:
                     key = self.settings.key(name)
                     self.wrong[key] = (
                         f"{key}: this network has no module on a convolution larger than 1x1 (conv_dim or"
                         " conv_block_dims makes them, where the model has such)"
                     )
                     continue
-                target[name], idle = bind_blocks(name, getattr(self.ranks, name), part, places, problems)
-                self.wrong |= idle
-        self.depths = self._depths()
-
-    def _depths(self) -> dict[Block, float]:
-        ranks, stacks = self.ranks, self.grid.layout.stacks
-        total, offset, depths = sum(stacks.values()), 0, {}
-        for stack, size in stacks.items():
-            for i in range(size):
-                at, of = (offset + i, total) if self.settings.depth_scope == "model" else (i, size)
-                depths[stack, i] = depth_factor(
-                    ranks.rank_strategy, at, of, ranks.min_rank_factor, ranks.rank_peak_position
-                )
-            offset += size
-        return depths
+                target[name] = bind_blocks(name, values, part, problems)
+                self.wrong |= idle_entries(name, values, part, places)
+        r = self.ranks
+        curve = (r.min_rank_factor, r.rank_peak_position)
+        self.depths = depth_factors(
+            part.layout.stacks, self.settings.depth_scope, lambda at, of: depth_factor(r.rank_strategy, at, of, *curve)
+        )
 
     def rank(self, site: Site, module: MadeModule) -> tuple[int, float, str]:
         """(rank, rank before rounding, words) by block, component and depth."""
         ranks, key = self.ranks, self.settings.key
-        block = (site.stack, site.block) if site.stack is not None and site.block is not None else None
+        block = site.place
         name = _dims(module.is_conv)
-        own, of_block = ranks.component_dim.get(site.component), self.blocks.get(name, {}).get(block) if block else None
+        own = ranks.component_dim.get(site.component)
+        of_block = self.blocks.get(name, {}).get(block) if block else None
         if own is not None:
             own_words = f"{key(f'{site.component}_dim')} {own}"
             if own == 0:
                 self.used.add(f"{site.component}_dim")
                 return 0, 0.0, own_words
-        if of_block is not None:
-            self.used.add(name)
+        if block and of_block is not None:
+            self.used_blocks[name].add(block)
             return of_block, float(of_block), f"{key(name)} {of_block}"
-        if module.is_conv and self.only_named_convs:
-            return 0, 0.0, f"{key(name)} names other blocks, and there is no conv_dim"
         if own is None:
             share, why = float(module.rank), f"rank {module.rank} of the network"
         else:
@@ -210,16 +187,16 @@ class _PartRanks:
         multiple = self.ranks.rank_multiple
         # Half up, in exact numbers: round() would send 2.5 down and 3.5 up.
         return max(
-            self.ranks.least, int(Fraction(share).limit_denominator(10**6) / multiple + Fraction(1, 2)) * multiple
+            self.ranks.lowest_rank, int(Fraction(share).limit_denominator(10**6) / multiple + Fraction(1, 2)) * multiple
         )
 
     def alpha(self, site: Site, module: MadeModule) -> Rate | None:
         """The alpha that was asked for; None where none was."""
-        block = (site.stack, site.block) if site.stack is not None and site.block is not None else None
+        block = site.place
         name = _alphas(module.is_conv)
         of_block = self.block_alphas.get(name, {}).get(block) if block else None
-        if of_block is not None:
-            self.used.add(name)
+        if block and of_block is not None:
+            self.used_blocks[name].add(block)
             return of_block
         own = self.ranks.component_alpha.get(site.component)
         if own is not None:
@@ -241,10 +218,27 @@ class _PartRanks:
                 elif component in values and component in unranked:
                     key = self.settings.key(name)
                     self.wrong[key] = f"{key}: no {component} module of this network has a rank"
+        for name in BLOCK_KEYS:
+            self._idle_blocks(name)
         if self.ranks.rank_strategy != "flat" and "rank_strategy" not in self.used:
             key = self.settings.key("rank_strategy")
             self.wrong[key] = f"{key}={self.ranks.rank_strategy}: no module follows the curve"
         return self.wrong
+
+    def _idle_blocks(self, name: str) -> None:
+        """Entries of a block key whose every module has its rank or alpha from elsewhere."""
+        values, key, used = getattr(self.ranks, name), self.settings.key(name), self.used_blocks[name]
+        if values is None or key in self.wrong:
+            return
+        resolved = values.resolve(self.grid.layout.stacks, self.grid.layout.family)
+        for entry, blocks in resolved.reach.items():
+            if used.isdisjoint(blocks):
+                subject = f"{key}: {entry.text!r}"
+                self.wrong.setdefault(
+                    subject, f"{subject} sets nothing: other settings decide about every module there"
+                )
+        if values.positional is not None and not used and not resolved.problems:
+            self.wrong[key] = f"{key}: sets nothing: other settings decide about every module"
 
 
 def _dims(conv: bool) -> str:

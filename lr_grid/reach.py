@@ -49,7 +49,14 @@ def check_reach(grid: BoundGrid, done: Reach, parts: Sequence[str], problems: Pr
 
 
 # Keys that speak of more than the U-Net or DiT; the shared LoRA+ ratios are only noted.
-_NOT_OF_MAIN = ("module_lr", "loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio")
+_NOT_OF_MAIN = (
+    "module_lr",
+    "module_dims",
+    "module_alphas",
+    "loraplus_lr_ratio",
+    "loraplus_unet_lr_ratio",
+    "loraplus_text_encoder_lr_ratio",
+)
 
 
 def _speaks_of_main(key: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lr_grid.upstream import module_name, own_parameters
+from lr_grid.upstream import all_parameters, module_name, own_parameters
 from lr_grid.values import Rate
 
 _CALL = "_lr_grid_call"
@@ -96,8 +97,8 @@ def remade(module: nn.Module, rank: int, alpha: float) -> nn.Module:
         if key not in vars(new):  # what the network told the module after it was made (original_name)
             new.__dict__[key] = value
     if rank == call.rank:
-        kept = _own_parameters(module)
-        for key, parameter in _own_parameters(new).items():
+        kept = dict(all_parameters(module))
+        for key, parameter in all_parameters(new):
             parameter.data.copy_(kept[key].data)
     new.train(module.training)
     return new
@@ -119,7 +120,8 @@ class ParameterCounts:
         options = {
             k: repr(v) for k, v in call.arguments.arguments.items() if k not in ("lora_name", "oft_name", "self")
         }
-        options |= {"org_module": repr(call.original), call.rank_name: ""}
+        shape = getattr(getattr(call.original, "weight", None), "shape", None)
+        options |= {"org_module": f"{call.original!r} {shape}", call.rank_name: ""}
         key = (type(module), tuple(options.items()), rank)
         if key not in self._known:
             probe = module if rank == call.rank else _probe(module, call, rank)
@@ -138,11 +140,14 @@ def _probe(module: nn.Module, call: Call, rank: int) -> nn.Module:
 
 
 def _module_classes(base: ModuleType) -> list[type[nn.Module]]:
-    """The classes of network modules that a base may make: its own, those of its package's modules that it imports, and
-    LyCORIS's table of algorithms."""
+    """The classes of network modules that a base may make: those that it, or what it imports, knows, and LyCORIS' table
+    of algorithms."""
+    # Where its functions and classes come from: a base may build on another's.
+    homes = {getattr(value, "__module__", None) for value in vars(base).values()}
     package = base.__name__.partition(".")[0]
     near = [m for m in vars(base).values() if isinstance(m, ModuleType) and m.__name__.partition(".")[0] == package]
-    found = [value for room in (base, *near) for value in vars(room).values()]
+    near += [sys.modules[name] for name in homes if isinstance(name, str) and name in sys.modules]
+    found = [value for room in (base, *near) for value in list(vars(room).values())]
     found += getattr(base, "network_module_dict", {}).values()
     classes = [cls for cls in found if isinstance(cls, type) and issubclass(cls, nn.Module)]
     return [cls for cls in dict.fromkeys(classes) if "__init__" in vars(cls) and _rank_name(cls.__init__)]
@@ -188,8 +193,3 @@ def _seed_of(name: str) -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(state)
-
-
-def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
-    """All but the model's own module, which a network module holds until it is attached."""
-    return {name: p for name, p in module.named_parameters() if not name.startswith("org_module")}

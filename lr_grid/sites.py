@@ -32,6 +32,11 @@ class Site:
     component: str
     """self_attn, cross_attn, ffn, norm, mod, fused, embed or other."""
 
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """(stack, block); None outside every stack."""
+        return None if self.stack is None or self.block is None else (self.stack, self.block)
+
 
 @dataclass(frozen=True)
 class Sites:

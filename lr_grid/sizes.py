@@ -22,7 +22,8 @@ def file_bytes(plan: Plan, width: int) -> int:
 
 
 def optimizer_bytes(plan: Plan, optimizer: str) -> int:
-    """Bytes of an optimizer's state for all that trains.
+    """Bytes of an optimizer's state for all that trains; an upper bound for Prodigy, which keeps less of tensors that
+    begin as zeros.
 
     Raises: GridError for an optimizer that memory.py does not know.
     """

@@ -119,10 +119,15 @@ def module_name(module: nn.Module) -> str:
     return str(getattr(module, "lora_name", None) or module.oft_name)
 
 
+def all_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """(name, parameter) of a network module, without the model's own module, which it holds until it is attached."""
+    return [(name, p) for name, p in module.named_parameters() if not name.startswith("org_module")]
+
+
 def own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """(name, parameter) of all that a network module would train. Before apply_to a module also holds the model's own
     module, which is left out; LoRA-FA says itself that its lora_down stays as it is."""
-    named = [(name, p) for name, p in module.named_parameters() if not name.startswith("org_module")]
+    named = all_parameters(module)
     chosen = getattr(module, "get_trainable_params", None)
     if chosen is None:
         return named

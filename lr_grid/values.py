@@ -1,11 +1,10 @@
-"""Single values of the settings grammar: learning rates, numbers, flags. A parser's ValueError says what is allowed."""
+"""Single values of the settings grammar: LRs, ranks, alphas, numbers. A parser's ValueError says what is allowed."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -52,10 +51,11 @@ def rate(value: object) -> Rate:
 
 def alpha(value: object) -> Rate:
     """``8`` -> absolute, ``0.5x`` -> a multiple of the module's rank, 0 -> the rank (as kohya's modules read it)."""
-    result = None
-    with suppress(ValueError):
+    try:
         result = rate(value)
-    if result is None or result.value < 0:
+    except ValueError:
+        result = None
+    if result is None or result.value < 0 or (result.relative and result.value == 0):
         raise ValueError(f"{value!r} is no alpha: give a number (8), or a multiple of the module's rank (0.5x)")
     return result if result.value else Rate(1.0, relative=True)
 
@@ -68,7 +68,7 @@ def rank(value: object) -> int:
         raise ValueError(f"{value!r} is no rank: give a whole number (16), or 0 for no LoRA there") from None
 
 
-def least(smallest: int) -> Callable[[object], int]:
+def at_least(smallest: int) -> Callable[[object], int]:
     """A parser of whole numbers from ``smallest`` on."""
 
     def parse(value: object) -> int:

@@ -15,7 +15,16 @@ from lr_grid.errors import GridError, Problems
 from lr_grid.facts import rank_and_alpha
 from lr_grid.upstream import module_name
 
-_DOWN = ("lora_down.weight", "lora_down.0.weight", "hada_w1_b", "lokr_w2_b", "lora_A.0", "oft_blocks", "oft_blocks.0")
+_DOWN = (
+    "lora_down.weight",
+    "lora_down.0.weight",
+    "hada_w1_b",
+    "lokr_w2_b",
+    "q_layer.weight",
+    "lora_A.0",
+    "oft_blocks",
+    "oft_blocks.0",
+)
 """Tensors whose first dimension is the rank."""
 _ROUNDING = 0.005
 """Of an alpha saved in bf16."""

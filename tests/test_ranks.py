@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import torch
-from small_models import Flux, TextEncoder, WanModel, make_network, start
+from small_models import Flux, TextEncoder, WanModel, make_network, start, trainer_args
 
 from lr_grid.errors import GridError
 
@@ -299,7 +300,12 @@ BAD = [
     ({"rank_budget": "1k", "module_dims": ".:4"}, "decide about every module: none is left"),
     ({"rank_budget": "1k", "module_dims": "double:4"}, "and what has its rank by a regex, or none, 1,920"),
     ({"ffn_rank": "4"}, "Did you mean ffn_dim?"),
-    ({"train_components": "ffn", "mod_dim": "4"}, "mod_dim is set, but train_components leaves mod out"),
+    ({"block_dims": "single_0:3", "module_dims": "single:8"}, "block_dims: 'single_0:3' sets nothing: other settings"),
+    ({"block_dims": "1,2,3,4,5,6,7", "module_dims": ".:8"}, "block_dims: sets nothing: other settings decide about"),
+    ({"block_alphas": "single_0:3", "module_alphas": ".:1x"}, "block_alphas: 'single_0:3' sets nothing"),
+    ({"block_alphas": "single_0:3", "block_dims": "single_0:0"}, "block_alphas: 'single_0:3' sets nothing"),
+    ({"ffn_alpha": "0x"}, "'0x' is no alpha"),
+    ({"rank_budget": "flat:00"}, "is no number of parameters"),
     ({"exclude_components": "ffn", "ffn_lr": "1x"}, "ffn_lr is set, but exclude_components leaves ffn out"),
     ({"exclude_components": "ffm"}, "'ffm' is no component"),
     ({"train_components": "ffn", "exclude_components": "mod"}, "mod: train_components leaves that out already"),
@@ -323,6 +329,49 @@ def test_bad_input_is_refused_with_its_offender(network_args, words):
 def test_all_problems_are_told_at_once():
     text = problem_of(ffn_dim="4.5", block_dims="1,2", te_ffn_dim="2", rank_strategy="linaer")
     assert text.startswith("3 problems") or text.startswith("4 problems")
+
+
+def test_ranks_of_what_does_not_train_are_no_mistake_and_are_told():
+    """Trained weights of such a component may be kept: then they need their rank."""
+    for left_out in ({"ffn_lr": "0"}, {"exclude_components": "ffn"}):
+        network = network_of(ffn_dim="8", **left_out)
+        assert sizes(network)["double_blocks_0_img_mlp_0"][0] == 8
+        assert "ffn_dim: nothing of it trains in this run" in network._grid_state.notices
+
+
+def test_module_rules_may_reach_text_encoders_alone():
+    network = network_of(text_encoder=TextEncoder(), module_dims="q_proj:3")
+    network.prepare_network(trainer_args(text_encoder_lr=1e-5))
+    network.apply_to(TextEncoder(), None, True, False)
+    network.prepare_optimizer_params(1e-5, None, 1e-4)
+    assert {row.rank for row in network.grid_plan.rows if "q_proj" in row.site.name} == {3}
+
+
+def test_each_text_encoder_has_the_whole_budget_of_te_and_the_plan_says_whose():
+    network = network_of(text_encoder=[TextEncoder(), TextEncoder()], te_rank_budget="200")
+    lines = [line for line in network._grid_state.notices if "te_rank_budget" in line]
+    assert [line.partition(":")[0] for line in lines] == ["te_rank_budget 200 (te1)", "te_rank_budget 200 (te2)"]
+
+
+def test_the_alpha_notice_is_about_what_the_modules_have():
+    network = network_of(algo="lokr", factor="8", ffn_dim="6")  # whole matrices: their alpha is their rank
+    assert not [line for line in network._grid_state.notices if "alpha/rank" in line]
+
+
+def test_a_base_of_the_users_own_may_build_on_another(monkeypatch):
+    from types import ModuleType
+
+    import lycoris.kohya
+
+    from lr_grid.network import GridModule
+
+    own = ModuleType("my_networks")
+    own.create_network = lycoris.kohya.create_network
+    monkeypatch.setitem(sys.modules, "my_networks", own)
+    network = GridModule("my_networks").create_network(
+        1.0, 4, 1, None, None, Flux(), neuron_dropout=None, algo="lora", preset="attn-mlp", ffn_dim="2"
+    )
+    assert {m.lora_dim for m in network.unet_loras if "img_mlp" in m.lora_name} == {2}
 
 
 def test_a_library_call_says_whose_ranks_they_are():

@@ -38,7 +38,7 @@ def test_blocks_down_components_across_stack_by_stack():
         "te1 (text encoder)  5.00e-06 x8\n"
         "[lr_grid] rank/alpha (alpha/rank): 2/1 (0.5)\n"
         "[lr_grid] 1,408 parameters train; LoRA file 17.9 kB in fp16 or bf16, 20.8 kB in fp32; optimizer state:"
-        " AdamW 11.3 kB, AdamW8bit 11.3 kB, Lion 5.63 kB, Adafactor 3.52 kB, Prodigy 22.5 kB\n"
+        " AdamW 11.3 kB, AdamW8bit 11.3 kB, Lion 5.63 kB, Adafactor 3.52 kB\n"
         "[lr_grid] note: fused: geometric mean of self_attn 0.0002 and ffn 5e-05"
     )
 

@@ -198,6 +198,36 @@ CASES = {
         [],
         "needs to know the module to wrap",
     ),
+    # ranks
+    "one rank too few": (SD, ["block_dims=" + ",".join(["4"] * 24)], [], "block_dims: 24 values, but sd has 25 blocks"),
+    "fractional rank": (SD, ["block_dims=16:4.5"], [], "block_dims: 16: '4.5' is no rank: give a whole number"),
+    "negative alpha": (FLUX, ["fused_alpha=-1"], [], "fused_alpha: '-1' is no alpha: give a number"),
+    "rank 0 in every block": (SD, ["block_dims=0-24:0"], [UNET_ONLY], "every LR or rank is 0: nothing would train"),
+    "upstream's list of zeros": (SD, ["block_dims=" + ",".join(["0"] * 25)], [UNET_ONLY], "nothing would train"),
+    "ranks of convolutions where there are none": (
+        FLUX,
+        ["conv_block_dims=double:4", "conv_dim=4"],
+        [],
+        "conv_dim: networks.lora_flux trains no convolution larger than 1x1 in flux: leave it out",
+    ),
+    "blocks of OFT that do not divide": (
+        ("train_network.py", "sd15", "networks.oft_grid"),
+        ["self_attn_dim=7"],
+        [],
+        "self_attn_dim 7: networks.oft cannot make a module of rank 7: 7 blocks do not divide its \\d+ outputs",
+    ),
+    "blocks of FLUX's OFT that do not divide": (
+        ("flux_train_network.py", "flux", "networks.oft_flux_grid"),
+        ["block_dims=single_0:7"],
+        [],
+        "block_dims 7: networks.oft_flux cannot make a module of rank 7: 7 blocks do not divide",
+    ),
+    "a rank that is no multiple of DyLoRA's unit": (
+        ("train_network.py", "sd15", "networks.dylora_grid"),
+        ["unit=2", "ffn_dim=3"],
+        [],
+        "ffn_dim 3: networks.dylora cannot make a module of rank 3: rank must be a multiple of unit",
+    ),
 }
 FILES = {
     "broken TOML": ("broken.toml", "ffn_lr = [1,", "broken.toml: not valid TOML: "),

@@ -240,3 +240,45 @@ def test_weights_of_other_ranks_are_refused_before_they_are_loaded(request, trai
     assert result.returncode != 0
     for words in ("rank 2", "rank 3", "--dim_from_weights", "no LoRA there"):
         assert words in result.text
+
+
+@pytest.mark.parametrize(
+    ("where", "network_args", "extra"),
+    [
+        (
+            ("train_network.py", "sd15", "networks.lora_grid"),
+            "ffn_dim=5 module_alphas=.:0.3x",
+            ["--save_precision=bf16"],
+        ),
+        (
+            ("flux_train_network.py", "flux", "networks.lora_flux_grid"),
+            "block_dims=single_0:6 split_qkv=True train_blocks=single",
+            [],
+        ),
+    ],
+    ids=["alphas rounded by bf16", "split q, k, v saved as one"],
+)
+def test_the_same_settings_go_on_from_their_own_file(train, where, network_args, extra):
+    first = train(where, network_args.split(), extra=[UNET_ONLY, *extra])
+    second = train(where, network_args.split(), "second", extra=[UNET_ONLY, f"--network_weights={first.lora_path}"])
+    assert held_names(second) == held_names(first)
+    plan = json.loads((first.folder / "lora.lr_grid.json").read_text(encoding="utf-8"))
+    size = plan["sizes"]["file_bytes"]["fp16" if extra else "fp32"]
+    assert size == pytest.approx(first.lora_path.stat().st_size, rel=0.02, abs=8000)
+
+
+def held_names(result) -> set[str]:
+    return {key.partition(".")[0] for key in result.lora()}
+
+
+def test_dylora_keeps_its_unit_and_lora_fa_its_frozen_side(train):
+    """Made again, they are what they were; and a budget counts what trains."""
+    where = ("train_network.py", "sd15")
+    dylora = train((*where, "networks.dylora_grid"), ["unit=2", "ffn_dim=6", "cross_attn_dim=2"], "dylora")
+    assert {rank for rank, _ in held(dylora.lora()).values()} == {2, 4, 6}
+    lora_fa = train((*where, "networks.lora_fa_grid"), ["ffn_dim=6", "rank_budget=flat"], "lora_fa", extra=[UNET_ONLY])
+    plan = json.loads((lora_fa.folder / "lora_fa.lr_grid.json").read_text(encoding="utf-8"))
+    assert {name.rpartition(".")[0].rpartition(".")[2] for name in lora_fa.learning_rates()} == {"lora_up"}
+    trained = sum(value.numel() for key, value in lora_fa.lora().items() if key.endswith("lora_up.weight"))
+    assert plan["sizes"]["parameters"] == trained
+    assert any(f"rank_budget flat: {trained:,} of" in notice for notice in plan["notices"])

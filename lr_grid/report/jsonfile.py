@@ -1,4 +1,4 @@
-"""The plan as JSON: every module's place, LRs, rank, alpha and why; every group's LR and parameters."""
+"""The plan as JSON: every module's place, LRs, rank, alpha and why; cells, sizes, every group's LR and parameters."""
 
 from __future__ import annotations
 

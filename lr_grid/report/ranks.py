@@ -9,7 +9,7 @@ from lr_grid.report.cells import Cell, encoder_cells, tables
 from lr_grid.report.columns import render_table
 from lr_grid.sizes import file_bytes, optimizer_bytes, parameters
 
-SHOWN_OPTIMIZERS = ("AdamW", "AdamW8bit", "Lion", "Adafactor", "Prodigy")
+SHOWN_OPTIMIZERS = ("AdamW", "AdamW8bit", "Lion", "Adafactor")
 
 
 def rank_lines(plan: Plan) -> list[str]:
@@ -40,7 +40,7 @@ def size_line(plan: Plan) -> str:
 
 def size(number: float) -> str:
     """Bytes, at three digits: ``75.5 MB`` (10^6 bytes)."""
-    return f"{_short(number, ('B', 'kB', 'MB', 'GB'), ' ')}"
+    return _short(number, ("B", "kB", "MB", "GB"), " ")
 
 
 def _cell(cell: Cell) -> str:

@@ -1,4 +1,4 @@
-"""The printed grid: blocks down, components across, the LR in each cell, stack by stack."""
+"""The printed grid: blocks down, components across, the LR in each cell, stack by stack; then ranks and sizes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def render(plan: Plan, groups: int, params: int) -> str:
         lines += render_table(table, partial(_cell, both=both))
     for part, cell in encoder_cells(plan).items():
         lines.append(f"{part} (text encoder)  {_cell(cell, has_loraplus(cell.trained))}")
-    for title, *view in filter(None, [rank_lines(plan)]):
-        lines += [f"{PREFIX} {title}", *view]
+    ranks = rank_lines(plan)
+    if ranks:
+        lines += [f"{PREFIX} {ranks[0]}", *ranks[1:]]
     lines.append(f"{PREFIX} {size_line(plan)}")
     lines += [f"{PREFIX} note: {notice}" for notice in plan.notices]
     return "\n".join(lines)
