@@ -218,7 +218,7 @@ CASES = {
     ),
     "blocks of FLUX's OFT that do not divide": (
         ("flux_train_network.py", "flux", "networks.oft_flux_grid"),
-        ["block_dims=single_0:7"],
+        ["enable_all_linear=True", "block_dims=single_0:7"],
         [],
         "block_dims 7: networks.oft_flux cannot make a module of rank 7: 7 blocks do not divide",
     ),

@@ -282,3 +282,16 @@ def test_dylora_keeps_its_unit_and_lora_fa_its_frozen_side(train):
     trained = sum(value.numel() for key, value in lora_fa.lora().items() if key.endswith("lora_up.weight"))
     assert plan["sizes"]["parameters"] == trained
     assert any(f"rank_budget flat: {trained:,} of" in notice for notice in plan["notices"])
+
+
+def test_flux_oft_keeps_its_parts(train):
+    """Split into q, k, v and the feed-forward, a fused layer has its blocks in each part."""
+    where = ("flux_train_network.py", "flux", "networks.oft_flux_grid")
+    network_args = ["enable_all_linear=True", "block_dims=single_0:2", "ffn_alpha=1e-4"]
+    tensors = train(where, network_args, network_alpha=1e-3, extra=[UNET_ONLY]).lora()
+    parts = {key: value.shape[0] for key, value in tensors.items() if "single_blocks_0_linear1.oft_blocks" in key}
+    assert list(parts.values()) == [2] * 4
+    assert all(len(value) == DIM for key, value in tensors.items() if "single_blocks_1" in key and "oft_blocks" in key)
+    alphas = {key: float(value) for key, value in tensors.items() if key.endswith("alpha")}
+    assert {round(value, 6) for key, value in alphas.items() if "img_mlp" in key} == {1e-4}
+    assert {round(value, 6) for key, value in alphas.items() if "img_mlp" not in key} == {1e-3}

@@ -7,6 +7,7 @@ Imports are local because each family costs seconds of them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,7 @@ def _scale_oft_splits(factor: float) -> None:
 
     original = OFTModule.__init__
 
+    @functools.wraps(original)
     def init(self: Any, name: str, layer: Any, *others: Any) -> None:
         *others, parts = others
         original(self, name, layer, *others, parts and [int(part * factor) for part in parts])
