@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 from inventories import kohya_page
-from trainers.environment import clean_environment
+from inventories.running import run_inventory
 
 pytestmark = pytest.mark.trainer
-
-HERE = Path(__file__).parent
 
 # (size, arguments) -> how many modules of the U-Net or DiT the trainer's network module takes
 SD_SCRIPTS = {
@@ -110,30 +105,14 @@ STACKS = {
 Results = list[dict[str, Any]]
 
 
-def inventory(script: str, trainer: Any) -> Results:
-    """Run an inventory in the trainer's venv, with this checkout of lr-grid on its path."""
-    path = HERE / "inventories" / script
-    done = subprocess.run(
-        [str(trainer.python), str(path), str(trainer.folder)],
-        env=clean_environment(PYTHONPATH=str(HERE.parent), OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1"),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    results: Results = json.loads(done.stdout.splitlines()[-1])
-    return results
-
-
 @pytest.fixture(scope="module")
 def of_sd_scripts(sd_scripts: Any) -> Results:
-    return inventory("sd_scripts.py", sd_scripts)
+    return run_inventory("sd_scripts.py", sd_scripts)
 
 
 @pytest.fixture(scope="module")
 def of_musubi(musubi: Any) -> Results:
-    return inventory("musubi.py", musubi)
+    return run_inventory("musubi.py", musubi)
 
 
 def assert_read_as_decided(results: Results, expected: dict[tuple[str, str], int]) -> None:

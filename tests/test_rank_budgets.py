@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-
 import pytest
-from trainers.environment import clean_environment
+from inventories.running import run_inventory
 
 pytestmark = pytest.mark.trainer
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module", params=["sd_scripts", "musubi"])
 def results(request):
-    trainer = request.getfixturevalue(request.param)
-    done = subprocess.run(
-        [str(trainer.python), str(HERE / "inventories" / "budgets.py"), request.param, str(trainer.folder)],
-        env=clean_environment(PYTHONPATH=str(HERE.parent), OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1"),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return run_inventory("budgets.py", request.getfixturevalue(request.param), request.param)
 
 
 def test_it_lands_within_one_percent_from_below_and_keeps_the_proportions(results):
