@@ -31,7 +31,7 @@ setup(
     license="Apache-2.0",
     packages=[*find_packages(include=["lr_grid", "lr_grid.*"]), "networks"],
     python_requires=">=3.10",
-    install_requires=["torch>=2.1", "safetensors>=0.4", "tomli>=2; python_version < '3.11'"],
+    install_requires=["torch>=2.1", "safetensors>=0.4", "rich>=13", "tomli>=2; python_version < '3.11'"],
     extras_require={
         "plot": ["matplotlib>=3.6"],
         "demo": DEMO,
