@@ -21,7 +21,7 @@ WIDTH = 118
 def written(data: Any, indent: str = "") -> str:
     """JSON with what fits on a line on one line, so that a change of upstream's is a readable diff."""
     line = json.dumps(data, ensure_ascii=False)
-    if not isinstance(data, (dict, list)) or (len(indent + line) <= WIDTH and not indent == ""):
+    if not isinstance(data, (dict, list)) or (len(indent + line) <= WIDTH and indent != ""):
         return line
     inner = indent + " "
     if isinstance(data, list):

@@ -1,7 +1,7 @@
 """The lines of a TOML file's keys, which no parser of the standard library tells.
 
-The text must be valid TOML (the caller parses it first): then tables, keys, arrays over several lines, inline tables and
-the four kinds of strings are all that there is to follow.
+The text must be valid TOML (the caller parses it first): then tables, keys, arrays over several lines, inline tables
+and the four kinds of strings are all that there is to follow.
 """
 
 from __future__ import annotations
@@ -105,8 +105,9 @@ class _Scanner:
             if self.peek() == ",":
                 self.skip()
                 continue
-            self.lines[(*path, index)] = self.line
-            self.value((*path, index))
+            position: Path = (*path, index)
+            self.lines[position] = self.line
+            self.value(position)
             index += 1
 
     def inline(self, path: Path) -> None:

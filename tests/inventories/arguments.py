@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import functools
 import importlib.util
 import json
@@ -78,10 +79,8 @@ def parser_of_main(path: Path) -> argparse.ArgumentParser:
 
     module = import_module(f"musubi_tuner.{path.stem}")
     with mock.patch.object(argparse.ArgumentParser, "parse_args", stop):
-        try:
+        with contextlib.suppress(Built):
             module.main()
-        except Built:
-            pass
     return built[0]
 
 
