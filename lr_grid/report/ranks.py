@@ -23,8 +23,8 @@ def rank_lines(plan: Plan) -> list[str]:
         return [f"rank/alpha (alpha/rank): {_rank(made)}"]
     lines = [f"rank/alpha (alpha/rank) and parameters that train; in all {_rank(made)}"]
     for table in tables(plan):
-        lines += render_table(table, _cell)
-    lines += [f"{part} (text encoder)  {_cell(cell)}" for part, cell in encoder_cells(plan).items()]
+        lines += render_table(table, rank_cell)
+    lines += [f"{part} (text encoder)  {rank_cell(cell)}" for part, cell in encoder_cells(plan).items()]
     return lines
 
 
@@ -43,7 +43,8 @@ def size(number: float) -> str:
     return _short(number, ("B", "kB", "MB", "GB"), " ")
 
 
-def _cell(cell: Cell) -> str:
+def rank_cell(cell: Cell) -> str:
+    """Rank, alpha, their ratio and the parameters of a cell."""
     made = [row for row in cell.rows if row.saved]
     none = len(cell.rows) - len(made)
     if not made:
