@@ -64,10 +64,10 @@ def test_flux_has_a_cell_for_every_block_and_component_of_both_stacks(tmp_path):
         for component in ("self_attn", "cross_attn", "ffn", "mod")
     } | {f"cell:single:{block}:{component}:both" for block in range(38) for component in ("fused", "mod")}
     assert patches(figure).keys() == expected
-    numbers = texts(figure, "lr:")
+    numbers = texts(figure, "text:cell:")
     assert len(numbers) == len(expected)
-    assert numbers["lr:cell:double:1:ffn:both"] == "5e-5"
-    assert numbers["lr:cell:single:37:fused:both"] == "5.26e-6"
+    assert numbers["text:cell:double:1:ffn:both"] == "5e-5"
+    assert numbers["text:cell:single:37:fused:both"] == "5.26e-6"
 
 
 def test_the_colour_bar_ends_at_the_extreme_lrs_and_has_round_ticks_between(tmp_path):
@@ -97,7 +97,7 @@ def test_frozen_cells_are_hatched_and_say_so_and_blank_cells_are_not_drawn(tmp_p
     assert patches(figure).keys() == {"cell:blocks:0:ffn:both", "cell:blocks:1:mod:both"}
     (hatched,) = patches(figure, "frozen:").values()
     assert hatched.get_hatch()
-    assert texts(figure, "lr:")["lr:cell:blocks:0:ffn:both"] == "frozen"
+    assert texts(figure, "text:cell:")["text:cell:blocks:0:ffn:both"] == "frozen"
     assert {"note:frozen", "note:blank"} <= texts(figure, "note:").keys()
 
 
@@ -110,7 +110,7 @@ def test_a_cell_of_several_lrs_shows_their_range_and_the_colour_of_their_geometr
     rows = [row("unet", 0, "ffn", 1e-5), row("unet", 0, "ffn", 1e-3), row("unet", 1, "ffn", 1e-4)]
     rows += [row("unet", 2, "ffn", 1e-6)]
     figure = draw_plan(plan(rows, {"unet": 3}, "sdxl"), tmp_path / "a.png")
-    assert texts(figure, "lr:")["lr:cell:unet:0:ffn:both"] == "1e-5–1e-3"
+    assert texts(figure, "text:cell:")["text:cell:unet:0:ffn:both"] == "1e-5–1e-3"
     cells = patches(figure)
     mean = cells["cell:unet:0:ffn:both"].get_facecolor()
     assert mean == pytest.approx(cells["cell:unet:1:ffn:both"].get_facecolor())
@@ -119,7 +119,7 @@ def test_a_cell_of_several_lrs_shows_their_range_and_the_colour_of_their_geometr
 
 def test_a_partly_frozen_cell_keeps_its_lr_and_is_marked(tmp_path):
     figure = draw_plan(plan([row("blocks", 0, "ffn", 0), row("blocks", 0, "ffn", 1e-4)]), tmp_path / "a.png")
-    assert texts(figure, "lr:") == {"lr:cell:blocks:0:ffn:both": "1e-4"}
+    assert texts(figure, "text:cell:") == {"text:cell:blocks:0:ffn:both": "1e-4"}
     (mark,) = patches(figure, "frozen:").values()
     assert mark.get_width() < patches(figure)["cell:blocks:0:ffn:both"].get_width() / 2
     assert "note:partly" in texts(figure)
@@ -127,11 +127,11 @@ def test_a_partly_frozen_cell_keeps_its_lr_and_is_marked(tmp_path):
 
 def test_loraplus_splits_a_column_into_both_sides(tmp_path):
     rows = [row("blocks", 0, "ffn", 1e-4, up=4e-4), row("blocks", 0, "mod", 1e-4)]
-    numbers = texts(draw_plan(plan(rows), tmp_path / "a.png"), "lr:")
+    numbers = texts(draw_plan(plan(rows), tmp_path / "a.png"), "text:cell:")
     assert numbers == {
-        "lr:cell:blocks:0:ffn:down": "1e-4",
-        "lr:cell:blocks:0:ffn:up": "4e-4",
-        "lr:cell:blocks:0:mod:both": "1e-4",
+        "text:cell:blocks:0:ffn:down": "1e-4",
+        "text:cell:blocks:0:ffn:up": "4e-4",
+        "text:cell:blocks:0:mod:both": "1e-4",
     }
 
 
@@ -154,7 +154,7 @@ def test_very_tall_stacks_leave_the_numbers_out_and_stay_of_readable_size(tmp_pa
         plan([row("blocks", i, "ffn", 1e-4 / (i + 1)) for i in range(120)], {"blocks": 120}), tmp_path / "a.png"
     )
     assert len(patches(figure)) == 120
-    assert texts(figure, "lr:") == {}
+    assert texts(figure, "text:cell:") == {}
     assert figure.get_figheight() < 20
 
 
