@@ -1,4 +1,4 @@
-"""The plan as a picture: blocks down, components across, stack by stack; LRs, LoRA+ ratios, ranks, or two plans' ratio."""
+"""The plan as a picture: blocks down, components across; LRs, LoRA+ ratios, ranks, or the ratio of two plans."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def _components(panel: Panel, metrics: Metrics) -> tuple[Component, ...]:
         columns = [column for column in panel.columns if column.component == name]
         heads = max(text_width(name, HEAD_SIZE), text_width(count_text(columns[0].modules), COUNT_SIZE)) + 0.08
         widths = [metrics.column(column) for column in columns]
-        widths = [max(max(widths), heads / len(widths))] * len(widths)
+        widths = [max(*widths, heads / len(widths))] * len(widths)
         starts = [x + sum(widths[:index]) for index in range(len(widths))]
         sides = {c.side: (start, w) for c, start, w in zip(columns, starts, widths, strict=True)}
         made.append(Component(name, columns[0].modules, x, sum(widths), sides))
