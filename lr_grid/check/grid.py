@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from lr_grid.check.model import model_of
 from lr_grid.check.network_module import has_grid
 from lr_grid.check.subject import Subject
 from lr_grid.errors import GridError, Problems
@@ -13,39 +11,13 @@ from lr_grid.keys import HINTS, is_grid_key
 from lr_grid.models import find_model
 from lr_grid.models.blueprint import known_arguments
 from lr_grid.passed_on import TRAINER_OPTIONS, check_arguments, check_block_curves, check_regex_pairs
-from lr_grid.plan import Plan, TrainerLrs
-from lr_grid.preview import Run, preview, wrapped_module
+from lr_grid.plan import Plan
+from lr_grid.preview import preview, wrapped_module
 from lr_grid.quirks import check_flags, idle_arguments
 from lr_grid.settings import read_settings
 from lr_grid.training.finding import Place
+from lr_grid.training.run import model_of, run_of
 from lr_grid.training.tables import options
-
-
-def trainer_lrs(subject: Subject) -> TrainerLrs:
-    """The LRs of the config (absolute), the parser's default where none is given."""
-    default, unet, encoders = (subject.get(name) for name in ("learning_rate", "unet_lr", "text_encoder_lr"))
-    several = encoders if isinstance(encoders, list) else [] if encoders is None else [encoders]
-    return TrainerLrs(_number(default, 1e-4), None if unet is None else _number(unet, 1e-4), tuple(map(float, several)))
-
-
-def _number(value: Any, otherwise: float) -> float:
-    return float(value) if isinstance(value, (int, float)) else otherwise
-
-
-def run_of(subject: Subject) -> Run:
-    """What of the config bears on the plan."""
-    unet_only = subject.config.trainer != "sd-scripts" or bool(subject.get("network_train_unet_only"))
-    half = subject.get("full_fp16") or subject.get("full_bf16")
-    dim, alpha = subject.get("network_dim"), subject.get("network_alpha")
-    return Run(
-        trainer_lrs(subject),
-        str(subject.get("network_module") or ""),
-        dim if isinstance(dim, int) else None,
-        _number(alpha, 1.0),
-        trains_unet=not subject.get("network_train_text_encoder_only"),
-        trains_text_encoders=not unet_only,
-        element_size=2 if half else 4,
-    )
 
 
 def check_grid(subject: Subject, model: str | None) -> Plan | None:
@@ -80,7 +52,7 @@ def check_grid(subject: Subject, model: str | None) -> Plan | None:
         arguments = {key: value for key, value in arguments.items() if key in known or not is_grid_key(key)}
     subject.tell_each("warning", idle_arguments(base, arguments))
     try:
-        return preview(find_model(name), arguments, run_of(subject)).plan
+        return preview(find_model(name), arguments, run_of(subject.config)).plan
     except GridError as error:
         _tell_refused(subject, error.problems)
         return None

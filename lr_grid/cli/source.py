@@ -1,4 +1,4 @@
-"""Where a training run is described: a file, a command line, or standard input; shared by the commands that read one."""
+"""Where a training run is described: a file, a command line, or standard input."""
 
 from __future__ import annotations
 

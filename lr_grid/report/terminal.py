@@ -37,8 +37,7 @@ def plan_view(plan: Plan, groups: int, params: int) -> RenderableType:
     if ranks:
         lines.append(Text(ranks[0]))
         if len(ranks) > 1:
-            plain = partial(_styled, lambda _: Style())
-            lines += [_table(table, rank_cell, plain) for table in tables(plan)]
+            lines += [_table(table, rank_cell, _plain) for table in tables(plan)]
     lines.append(Text(size_line(plan)))
     lines += [Text(f"note: {notice}", "yellow") for notice in plan.notices]
     return Group(*lines)
@@ -52,8 +51,12 @@ def diff_view(first: Plan, second: Plan) -> RenderableType:
     lines: list[RenderableType] = []
     for table, cells in diff_tables(first, second):
         both = any(diff.down != diff.up for diff in cells.values())
-        lines.append(_table(table, lambda cell, c=cells, b=both: diff_text(c[id(cell)], b), _by_ratio(cells)))
+        lines.append(_table(table, partial(_diff_text, cells, both), _by_ratio(cells)))
     return Group(*lines, legend("second LR over first"))
+
+
+def _diff_text(cells: dict[int, CellDiff], both: bool, cell: Cell) -> str:
+    return diff_text(cells[id(cell)], both)
 
 
 def diff_text(diff: CellDiff, both: bool) -> str:
@@ -85,31 +88,31 @@ def tint(factor: float) -> Style:
 def _lr_tables(plan: Plan) -> Iterator[RenderableType]:
     for table in tables(plan):
         both = any(has_loraplus(cell.trained) for cell in table.cells.values())
-        base = plan.base_lr
-        yield _table(table, partial(cell_text, both=both), partial(_styled, lambda cell, b=base: _by_lr(cell, b)))
+        yield _table(table, partial(cell_text, both=both), partial(_by_lr, plan.base_lr))
     for part, cell in encoder_cells(plan).items():
         yield Text(f"{part} (text encoder)  {cell_text(cell, has_loraplus(cell.trained))}")
 
 
-def _by_lr(cell: Cell, base: float) -> Style:
+def _plain(_: Cell, text: str) -> Text:
+    return Text(f" {text} ")
+
+
+def _by_lr(base: float, cell: Cell, text: str) -> Text:
     lrs = [abs(lr) for lr in cell.lrs("down")]
-    if not lrs or not base:
-        return _FROZEN
-    return tint(math.exp(sum(math.log(lr) for lr in lrs) / len(lrs)) / abs(base))
+    return Text(f" {text} ", tint(_mean(lrs) / abs(base)) if lrs and base else _FROZEN)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Geometric mean."""
+    return math.exp(sum(math.log(value) for value in values) / len(values))
 
 
 def _by_ratio(cells: dict[int, CellDiff]) -> Callable[[Cell, str], Text]:
-    def style(cell: Cell) -> Style:
+    def draw(cell: Cell, text: str) -> Text:
         ratios = [abs(ratio) for ratio in cells[id(cell)].down if ratio]
-        if not ratios:
-            return _FROZEN
-        return tint(math.exp(sum(map(math.log, ratios)) / len(ratios)))
+        return Text(f" {text} ", tint(_mean(ratios)) if ratios else _FROZEN)
 
-    return partial(_styled, style)
-
-
-def _styled(style_of: Callable[[Cell], Style], cell: Cell, text: str) -> Text:
-    return Text(f" {text} ", style_of(cell))
+    return draw
 
 
 def _table(table: Table, text_of: Callable[[Cell], str], draw: Callable[[Cell, str], Text]) -> RichTable:

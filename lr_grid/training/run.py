@@ -1,10 +1,12 @@
-"""Which of the models that lr-grid knows by name a training config trains."""
+"""What a training config says to the plan: which model it trains, at which LRs and rank."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+from lr_grid.plan import TrainerLrs
+from lr_grid.preview import Run
 from lr_grid.training.config import TrainingConfig
 
 _BY_SCRIPT = {
@@ -85,3 +87,32 @@ _TELLING: dict[str, Any] = {
     "kandinsky5_train_network.py": _kandinsky,
     "hidream_o1_train_network.py": lambda values: "hidream-o1-i2i" if values.get("task") == "i2i" else "hidream-o1",
 }
+
+
+def trainer_lrs(config: TrainingConfig) -> TrainerLrs:
+    """The LRs of the config (absolute), the parser's default where none is given."""
+    values = config.defaults()
+    default, unet, encoders = (values.get(name) for name in ("learning_rate", "unet_lr", "text_encoder_lr"))
+    several = encoders if isinstance(encoders, list) else [] if encoders is None else [encoders]
+    return TrainerLrs(_number(default, 1e-4), None if unet is None else _number(unet, 1e-4), tuple(map(float, several)))
+
+
+def _number(value: Any, otherwise: float) -> float:
+    return float(value) if isinstance(value, (int, float)) else otherwise
+
+
+def run_of(config: TrainingConfig) -> Run:
+    """What of the config bears on the plan."""
+    values = config.defaults()
+    unet_only = config.trainer != "sd-scripts" or bool(values.get("network_train_unet_only"))
+    half = values.get("full_fp16") or values.get("full_bf16")
+    dim, alpha = values.get("network_dim"), values.get("network_alpha")
+    return Run(
+        trainer_lrs(config),
+        str(values.get("network_module") or ""),
+        dim if isinstance(dim, int) else None,
+        _number(alpha, 1.0),
+        trains_unet=not values.get("network_train_text_encoder_only"),
+        trains_text_encoders=not unet_only,
+        element_size=2 if half else 4,
+    )
