@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def command_in(words: list[str]) -> str | None:
         return sys.stdin.read()
     if len(words) > 1:
         return shlex.join(words)
-    is_command = re.search(r"\.py\s|^\s*--\w|^\s*accelerate\s", words[0]) and not Path(words[0]).is_file()
+    # Not Path.is_file: it raises where a name is longer than a file's can be.
+    is_command = re.search(r"\.py\s|^\s*--\w|^\s*accelerate\s", words[0]) and not os.path.isfile(words[0])
     return words[0] if is_command else None
 
 
