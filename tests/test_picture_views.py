@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("matplotlib")
+matplotlib = pytest.importorskip("matplotlib")
 
 from test_picture import bar_labels, narrow_plan, patches, plan, row, texts, wide_plan
 
@@ -78,9 +78,9 @@ def test_a_ratio_and_its_inverse_are_equally_far_from_white(tmp_path):
     rows += [row("blocks", 2, "ffn", 1e-4, up=16e-4)]
     cells = patches(draw_plan(plan(rows), tmp_path / "a.png", view="loraplus"))
     above, below = (cells[f"cell:blocks:{block}:ffn:both"].get_facecolor() for block in (0, 1))
-    assert above[0] > above[2]
-    assert below[0] < below[2]
-    assert (1 - min(above)) == pytest.approx(1 - min(below), abs=0.35)
+    colours = matplotlib.colormaps["RdBu_r"]
+    assert above == pytest.approx(colours(0.75), abs=0.01)
+    assert below == pytest.approx(colours(0.25), abs=0.01)
 
 
 def test_modules_that_train_one_side_only_have_no_ratio(tmp_path):

@@ -22,8 +22,10 @@ TEXT_SIZE, HEAD_SIZE, SIDE_SIZE, COUNT_SIZE, LABEL_SIZE, STACK_SIZE = 8.0, 8.5, 
 """Of cells, component names, sides, module counts, block numbers, stack names; in points."""
 TOP, LEFT, RIGHT = 0.86, 0.2, 0.2
 COLUMN_GAP, STACK_GAP, COMPONENT_GAP = 0.3, 0.22, 0.05
-_FEWEST_LINES = 3
-"""A stack is not begun at the foot of a column with fewer lines than this."""
+_FEWEST_LINES = 6
+"""A longer stack is not begun at the foot of a column with fewer lines than this."""
+_LOWEST_COLUMN = 3
+"""In lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def lay_out(panels: Sequence[Panel], least_width: float, footer: float) -> Layou
 
     best: Layout | None = None
     for metrics in (WITH_NUMBERS, WITHOUT_NUMBERS):
-        heights = range(min(_FEWEST_LINES, longest), max(longest, min(total, 40)) + 1)
+        heights = range(min(_LOWEST_COLUMN, longest), max(longest, min(total, 40)) + 1)
         layouts = [_flow(panels, metrics, height) for height in heights]
         best = min(layouts, key=lambda layout: (round(shrinking(layout), 2), layout.width * (layout.bottom + footer)))
         if shrinking(best) <= MOST_SHRINKING:
