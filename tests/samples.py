@@ -25,16 +25,16 @@ class Sample:
     """What the inventories call the model."""
     tiny: str | None = None
     """The tiny model to train on, or None."""
-    shallow: bool = False
-    """Whether the tiny model has too few blocks for the block numbers in the config."""
+    small: bool = False
+    """Whether the tiny model has too few blocks or parameters for the numbers in the config."""
 
 
-def _sd(script: str, size: str, tiny: str, shallow: bool = False) -> Sample:
-    return Sample("sd-scripts", f"{script}.py", size, tiny, shallow)
+def _sd(script: str, size: str, tiny: str, small: bool = False) -> Sample:
+    return Sample("sd-scripts", f"{script}.py", size, tiny, small)
 
 
-def _musubi(script: str, size: str, tiny: str | None = None, shallow: bool = False) -> Sample:
-    return Sample("musubi-tuner", f"src/musubi_tuner/{script}_train_network.py", size, tiny, shallow)
+def _musubi(script: str, size: str, tiny: str | None = None, small: bool = False) -> Sample:
+    return Sample("musubi-tuner", f"src/musubi_tuner/{script}_train_network.py", size, tiny, small)
 
 
 SAMPLES = {
@@ -45,7 +45,7 @@ SAMPLES = {
     "chroma": _sd("flux_train_network", "Chroma", "chroma", True),
     "sd3": _sd("sd3_train_network", "SD3.5 medium", "sd3", True),
     "lumina": _sd("lumina_train_network", "Lumina-Image 2", "lumina", True),
-    "hunyuan_image": _sd("hunyuan_image_train_network", "HunyuanImage 2.1", "hunyuan_image"),
+    "hunyuan_image": _sd("hunyuan_image_train_network", "HunyuanImage 2.1", "hunyuan_image", True),
     "anima": _sd("anima_train_network", "Anima", "anima", True),
     "hunyuan_video": _musubi("hv", "HunyuanVideo", "hv_20_40"),
     "hunyuan_video_1_5": _musubi("hv_1_5", "HunyuanVideo 1.5", "hv15"),
@@ -139,6 +139,6 @@ MISTAKES = {
     "an option for the command line": Mistake("kandinsky5", "--task k5-pro-t2v-5s-sd ", "", "--task"),
     "a frame rate without its .0": Mistake("wan", "30.0", "30", "source_fps", DATASET),
     "a number of frames": Mistake("hunyuan_video", "[25, 45]", "[25, 44]", "multiple of 4 plus 1", DATASET),
-    "two = in an argument": Mistake("krea2", '"ffn_lr=0.5x"', '"ffn_lr=0.5x=1"', "too many values"),
+    "two = in an argument": Mistake("krea2", '"ffn_lr=0.5x"', '"ffn_lr=0.5x=1"', "has length 3; 2 is required"),
     "a setting in the grid's file": Mistake("hunyuan_video", "cross_attn_lr", "cross_atn_lr", "cross_attn_lr", "_grid"),
 }
