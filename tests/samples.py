@@ -130,6 +130,7 @@ MISTAKES = {
     "a key of no dataset": Mistake("sdxl", "flip_aug =", "flip =", "extra keys not allowed", DATASET),
     "cached latents, random crops": Mistake("sd15", "sdpa =", "cache_latents = true\nsdpa =", "random_crop"),
     "cached texts, shuffling": Mistake("flux", "enable_bucket", "shuffle_caption = true\n#", "shuffle", DATASET),
+    "cached texts, a prefix": Mistake("sd3", "enable_bucket", "caption_prefix = 'x'\n#", "caption_prefix", DATASET),
     "an unknown setting": Mistake("sd3", "ffn_lr=", "fnn_lr=", "ffn_lr"),
     "a block that is not there": Mistake("chroma", "block_indices=34-37", "block_indices=34-38", "38"),
     "an unknown key in musubi-tuner": Mistake(

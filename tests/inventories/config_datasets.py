@@ -11,6 +11,16 @@ from unittest import mock
 import torch
 from config_parsers import trainer_of
 
+# What sd-scripts does to a caption as it is used, so not to one that is encoded beforehand (library/strategy_*.py take
+# the caption as it was read). Of the rest it says so itself.
+NOT_CACHED = (
+    "caption_prefix",
+    "caption_suffix",
+    "secondary_separator",
+    "keep_tokens_separator",
+    "enable_wildcard",
+    "caption_dropout_every_n_epochs",
+)
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -33,6 +43,9 @@ def read_sd_scripts(module: ModuleType, args: argparse.Namespace, file: Path) ->
         assert group.is_latent_cacheable(), "cache_latents does not go with color_aug or random_crop"
     subsets = [subset for dataset in group.datasets for subset in dataset.subsets]
     assert len(subsets) == sum(len(dataset["subsets"]) for dataset in config["datasets"]), "a subset is left out"
+    if getattr(args, "cache_text_encoder_outputs", False):
+        lost = [key for key in NOT_CACHED if any(getattr(subset, key) for subset in subsets)]
+        assert not lost, f"cache_text_encoder_outputs makes {lost} do nothing"
     assert all(subset.img_count for subset in subsets), "a subset has no images"
 
 
