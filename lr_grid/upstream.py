@@ -9,14 +9,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from lr_grid.errors import GridError
 from lr_grid.module_rules import ModuleRule
 from lr_grid.passed_on import BLOCK_WEIGHTS
 from lr_grid.values import Rate
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _MAIN_LISTS = ("unet_loras", "unet_ofts")
 _LISTS = ("text_encoder_loras", *_MAIN_LISTS)
@@ -60,10 +61,15 @@ def keep_presets(base: ModuleType) -> Iterator[None]:
             setattr(cls, name, value)
 
 
-def parse_regex_lrs(text: str) -> dict[str, float]:
-    """``regex=LR,regex=LR`` (network_reg_lrs, already checked) as regex -> absolute LR."""
+def parse_regex_pairs(text: str) -> dict[str, str]:
+    """``regex=value,regex=value`` (network_reg_lrs, network_reg_dims, already checked) as regex -> value."""
     pairs = (pair.partition("=") for pair in text.split(",") if pair.strip())
-    return {pattern.strip(): float(lr) for pattern, _, lr in pairs}
+    return {pattern.strip(): value.strip() for pattern, _, value in pairs}
+
+
+def parse_regex_lrs(text: str) -> dict[str, float]:
+    """network_reg_lrs, already checked, as regex -> absolute LR."""
+    return {pattern: float(lr) for pattern, lr in parse_regex_pairs(text).items()}
 
 
 def regex_rules(network: nn.Module, modules: Sequence[nn.Module]) -> tuple[ModuleRule[Rate], ...]:
