@@ -27,6 +27,8 @@ from samples import (
     read,
 )
 
+from lr_grid.cli.main import main
+
 # Without a trainer.
 
 
@@ -62,6 +64,13 @@ def test_together_the_dataset_configs_show_what_the_trainer_can_do(folder):
 def test_no_two_grids_are_alike():
     grids = [tuple(arguments_of(name)) for name in SAMPLES]
     assert len(set(grids)) == len(grids)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_lr_grid_check_finds_nothing(name, capsys):
+    assert main(["check", str(file_of(name)), "--dataset_config", str(file_of(name, dataset=True))]) == 0
+    out = capsys.readouterr().out
+    assert "nothing found" in out or "1 note" in out  # LyCORIS' modules are known in a run only
 
 
 # In the real trainers, up to the optimizer's groups.
