@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
-matplotlib = pytest.importorskip("matplotlib")
-
 from test_picture import bar_labels, narrow_plan, patches, plan, row, texts, wide_plan
 
 from lr_grid.errors import GridError
