@@ -43,6 +43,11 @@ class GridSettings:
     """In the settings of a text encoder: what its own keys begin with (``te1_``)."""
     source: dict[str, str] = field(default_factory=dict)
     """Key as it was given -> ``file`` or ``args``."""
+    preset: str = ""
+    """The name of the preset; empty without one."""
+    preset_keys: frozenset[str] = frozenset()
+    """Keys whose value is the preset's. They are not among ``given``: a preset serves every model, so a part of it that
+    matches nothing is no mistake."""
     notices: list[str] = field(default_factory=list)
     arguments: tuple[tuple[str, str], ...] = ()
     """What was given, file and arguments together, as text: for the record."""

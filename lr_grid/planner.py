@@ -55,7 +55,8 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
     problems.raise_if_any()
 
     settings = grid.settings
-    header = [("strategy", settings.depth_strategy)]
+    header = [("preset", settings.preset)] if settings.preset else []
+    header.append(("strategy", settings.depth_strategy))
     if settings.depth_strategy != "flat":
         header.append(("min_depth_factor", f"{settings.min_depth_factor:g}"))
     if settings.depth_strategy == "inverted_u":

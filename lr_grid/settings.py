@@ -1,7 +1,8 @@
-"""The settings: key=value text, or a grid file, to a checked GridSettings. Nothing here knows a model.
+"""The settings: key=value text, a grid file or a preset to a checked GridSettings. Nothing here knows a model.
 
-The same keys work in ``--network_args`` and in a grid file; where both give one, --network_args wins. A key of one text
-encoder (``te1_``) wins over that of all (``te_``). Every problem is noted, none is raised here.
+The same keys work in ``--network_args``, in a grid file and in a preset; --network_args win over the file, the file
+over the preset. A key of one text encoder (``te1_``) wins over that of all (``te_``). Every problem is noted, none is
+raised here.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from lr_grid.keys import (
     ENCODERS,
     HINTS,
     PARSERS,
+    PRESET_KEYS,
     RANK_PARSERS,
+    SOURCES,
     is_grid_key,
     is_indices,
     no_component,
     split_section,
     stack_of_indices,
 )
+from lr_grid.presets import Preset, load_preset
 from lr_grid.words import COMPONENTS
 
 # What per_layer_lr=true gives to everything that is not set: the published per-layer system's defaults (absolute LRs).
@@ -43,7 +47,7 @@ PUBLISHED_DEFAULTS: dict[str, Any] = {
 def read_settings(
     arguments: Mapping[str, Any], problems: Problems, file: GridFile | None = None, words: str = "--network_args"
 ) -> GridSettings:
-    """Parses the grid's own keys of --network_args (others are left alone) and the grid file they name.
+    """Parses the grid's own keys of --network_args (others are left alone), the grid file and the preset they name.
 
     Args:
         file: a grid file that was read already.
@@ -57,13 +61,17 @@ def read_settings(
     from_file = _expand_components(file.settings, file.name, problems)
     from_args = _expand_components(own, words, problems)
     for key in (*from_file, *published):
-        if not is_grid_key(key) or key == "grid":
+        if not is_grid_key(key) or key == "grid" or (key in SOURCES and key in published):
             problems.add(f"{file.name}: {key!r} is no setting of a grid.{did_you_mean(key, HINTS)}")
 
-    raw = {key: value for key, value in {**published, **from_file, **from_args}.items() if key != "grid"}
+    preset = _read_preset((own, words), (file.settings, file.name), problems)
+    whole = any("component_lr" in given for given in (own, file.settings, file.published))
+    from_preset, replaced = _of_preset(preset, whole, problems)
+    given = {**published, **from_file, **from_args}
+    raw = {key: value for key, value in {**from_preset, **given}.items() if key not in SOURCES}
     parsed = _parse_all(raw, problems)
     if parsed.get("per_layer_lr"):
-        whole = any("component_lr" in given for given in (own, file.settings, file.published))
+        whole = whole or (preset is not None and "component_lr" in preset.settings)
         for key, default in PUBLISHED_DEFAULTS.items():
             # component_lr given as a whole takes the place of the whole default: what it leaves out takes default_lr.
             if not (whole and key.removesuffix("_lr") in COMPONENTS):
@@ -71,10 +79,15 @@ def read_settings(
     settings = _build({key: value for key, value in parsed.items() if not split_section(key)[0]})
     settings.source = {**dict.fromkeys(from_file, "file"), **dict.fromkeys(from_args, "args")}
     settings.notices = file.notices
+    if preset is not None:
+        settings.preset = preset.name
+        settings.preset_keys = frozenset(from_preset.keys() - given.keys())
+        settings.notices = [*_about_preset(preset, replaced), *file.notices]
+        raw = {"preset": preset.name, **raw}
     settings.arguments = tuple((key, str(value)) for key, value in raw.items())
     asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"grid"} if published else set())
     settings.given = frozenset(key for key in asked if key != "per_layer_lr" or parsed.get(key))
-    if all(key in parsed for key in raw if is_grid_key(key)):
+    if all(key in parsed for key in raw if is_grid_key(key) and key not in SOURCES):
         # A value that did not parse would only lead to wrong conclusions.
         settings.encoders = _encoder_settings(parsed, settings.source)
         problems.add_all(contradictions(settings).values())
@@ -91,6 +104,54 @@ def _read_file(name: Any, problems: Problems) -> GridFile:
     except ValueError as error:
         problems.add(f"grid: {error}")
         return GridFile()
+
+
+def _read_preset(
+    arguments: tuple[Mapping[str, Any], str], file: tuple[Mapping[str, Any], str], problems: Problems
+) -> Preset | None:
+    """The preset that the arguments name, or else the file; None without one, or where there is none of that name.
+
+    Args:
+        arguments, file: (settings, what they are called in messages).
+    """
+    for settings, where in (arguments, file):
+        named = [key for key in PRESET_KEYS if key in settings]
+        if len(named) > 1:
+            problems.add(f"{where}: {' and '.join(named)} both name a preset: keep one")
+        if named:
+            try:
+                return load_preset(str(settings[named[0]] or ""))
+            except ValueError as error:
+                problems.add(f"{named[0]}: {error}")
+                return None
+    return None
+
+
+def _of_preset(preset: Preset | None, whole: bool, problems: Problems) -> tuple[dict[str, Any], list[str]]:
+    """(the preset's settings, what of it a ``component_lr`` replaces).
+
+    Args:
+        whole: whether a table of component LRs was given: it takes the place of the preset's, as it does of the
+            published defaults; what it leaves out takes default_lr.
+    """
+    if preset is None:
+        return {}, []
+    settings = _expand_components(preset.settings, f"preset {preset.name}", problems)
+    replaced = [key for key in settings if whole and key.removesuffix("_lr") in COMPONENTS]
+    return {key: value for key, value in settings.items() if key not in replaced}, replaced
+
+
+def _about_preset(preset: Preset, replaced: list[str]) -> list[str]:
+    """What is said of a preset before training."""
+    models = f" (for {', '.join(preset.models)})" if preset.models else ""
+    more = f"lr-grid presets show {preset.name} says more"
+    lines = [f"preset {preset.name}{models}: {preset.kind}; from {preset.source}; {more}"]
+    if replaced:
+        lines.append(
+            f"component_lr takes the place of {', '.join(replaced)} of preset {preset.name}: what it leaves out takes"
+            " default_lr (a single key, such as ffn_lr, would replace that one only)"
+        )
+    return lines
 
 
 def _check_unread(file: GridFile, problems: Problems) -> None:
