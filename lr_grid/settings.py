@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lr_grid.blocks import parse_indices
+from lr_grid.component_table import expand_components
 from lr_grid.contradictions import contradictions
 from lr_grid.errors import Problems, did_you_mean
 from lr_grid.grid_settings import GridSettings
@@ -19,16 +20,14 @@ from lr_grid.keys import (
     ENCODERS,
     HINTS,
     PARSERS,
-    PRESET_KEYS,
     RANK_PARSERS,
     SOURCES,
     is_grid_key,
     is_indices,
-    no_component,
     split_section,
     stack_of_indices,
 )
-from lr_grid.presets import Preset, load_preset
+from lr_grid.preset_settings import about_preset, read_preset, settings_of
 from lr_grid.words import COMPONENTS
 
 # What per_layer_lr=true gives to everything that is not set: the published per-layer system's defaults (absolute LRs).
@@ -57,16 +56,16 @@ def read_settings(
     if file is None:
         file = _read_file(own.pop("grid"), problems) if "grid" in own else GridFile()
     _check_unread(file, problems)
-    published = _expand_components(file.published, f"{file.name}, per_layer_lr", problems)
-    from_file = _expand_components(file.settings, file.name, problems)
-    from_args = _expand_components(own, words, problems)
+    published = expand_components(file.published, f"{file.name}, per_layer_lr", problems)
+    from_file = expand_components(file.settings, file.name, problems)
+    from_args = expand_components(own, words, problems)
     for key in (*from_file, *published):
         if not is_grid_key(key) or key == "grid" or (key in SOURCES and key in published):
             problems.add(f"{file.name}: {key!r} is no setting of a grid.{did_you_mean(key, HINTS)}")
 
-    preset = _read_preset((own, words), (file.settings, file.name), problems)
+    preset = read_preset((own, words), (file.settings, file.name), problems)
     whole = any("component_lr" in given for given in (own, file.settings, file.published))
-    from_preset, replaced = _of_preset(preset, whole, problems)
+    from_preset, replaced = settings_of(preset, whole, problems)
     given = {**published, **from_file, **from_args}
     raw = {key: value for key, value in {**from_preset, **given}.items() if key not in SOURCES}
     parsed = _parse_all(raw, problems)
@@ -82,7 +81,7 @@ def read_settings(
     if preset is not None:
         settings.preset = preset.name
         settings.preset_keys = frozenset(from_preset.keys() - given.keys())
-        settings.notices = [*_about_preset(preset, replaced), *file.notices]
+        settings.notices = [*about_preset(preset, replaced), *file.notices]
         raw = {"preset": preset.name, **raw}
     settings.arguments = tuple((key, str(value)) for key, value in raw.items())
     asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"grid"} if published else set())
@@ -106,54 +105,6 @@ def _read_file(name: Any, problems: Problems) -> GridFile:
         return GridFile()
 
 
-def _read_preset(
-    arguments: tuple[Mapping[str, Any], str], file: tuple[Mapping[str, Any], str], problems: Problems
-) -> Preset | None:
-    """The preset that the arguments name, or else the file; None without one, or where there is none of that name.
-
-    Args:
-        arguments, file: (settings, what they are called in messages).
-    """
-    for settings, where in (arguments, file):
-        named = [key for key in PRESET_KEYS if key in settings]
-        if len(named) > 1:
-            problems.add(f"{where}: {' and '.join(named)} both name a preset: keep one")
-        if named:
-            try:
-                return load_preset(str(settings[named[0]] or ""))
-            except ValueError as error:
-                problems.add(f"{named[0]}: {error}")
-                return None
-    return None
-
-
-def _of_preset(preset: Preset | None, whole: bool, problems: Problems) -> tuple[dict[str, Any], list[str]]:
-    """(the preset's settings, what of it a ``component_lr`` replaces).
-
-    Args:
-        whole: whether a table of component LRs was given: it takes the place of the preset's, as it does of the
-            published defaults; what it leaves out takes default_lr.
-    """
-    if preset is None:
-        return {}, []
-    settings = _expand_components(preset.settings, f"preset {preset.name}", problems)
-    replaced = [key for key in settings if whole and key.removesuffix("_lr") in COMPONENTS]
-    return {key: value for key, value in settings.items() if key not in replaced}, replaced
-
-
-def _about_preset(preset: Preset, replaced: list[str]) -> list[str]:
-    """What is said of a preset before training."""
-    models = f" (for {', '.join(preset.models)})" if preset.models else ""
-    more = f"lr-grid presets show {preset.name} says more"
-    lines = [f"preset {preset.name}{models}: {preset.kind}; from {preset.source}; {more}"]
-    if replaced:
-        lines.append(
-            f"component_lr takes the place of {', '.join(replaced)} of preset {preset.name}: what it leaves out takes"
-            " default_lr (a single key, such as ffn_lr, would replace that one only)"
-        )
-    return lines
-
-
 def _check_unread(file: GridFile, problems: Problems) -> None:
     """Notes settings that stand beside a published block, where they are not read."""
     for key in filter(is_grid_key, file.unread):
@@ -163,40 +114,6 @@ def _check_unread(file: GridFile, problems: Problems) -> None:
     others = [key for key in file.unread if not is_grid_key(key)]
     if others:
         file.notices.append(f"{file.name}: only its published block is read, not {', '.join(others)}")
-
-
-def _expand_components(source: Mapping[str, Any], where: str, problems: Problems) -> dict[str, Any]:
-    """Spells ``component_lr`` out as one key a component; both forms for one component contradict each other."""
-    result = dict(source)
-    for key in [key for key in source if split_section(key)[1] == "component_lr"]:
-        del result[key]
-        _expand_table(key, source, where, result, problems)
-    return result
-
-
-def _expand_table(
-    table_key: str, source: Mapping[str, Any], where: str, result: dict[str, Any], problems: Problems
-) -> None:
-    prefix, table = table_key.removesuffix("component_lr"), source[table_key]
-    if isinstance(table, Mapping):
-        pairs = [(str(component), value) for component, value in table.items()]
-    else:
-        items = [item.rpartition(":") for item in str(table or "").split(",") if item.strip()]
-        pairs = [(component.strip(), value) for component, _, value in items]
-    if not pairs:
-        problems.add(f"{table_key}: is empty; write component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
-    for component, value in pairs:
-        key = f"{prefix}{component}_lr"
-        if not component:
-            problems.add(f"{table_key}: {value!r} is not component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
-        elif component not in COMPONENTS:
-            problems.add(f"{table_key}: {no_component(component)}")
-        elif key in source:
-            problems.add(f"{where}: {key} and {table_key} both set {component}: keep one")
-        elif key in result:
-            problems.add(f"{table_key}: sets {component} twice")
-        else:
-            result[key] = value
 
 
 def _parse_all(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
