@@ -184,7 +184,7 @@ class GridModule:
             notices.append(f"--dim_from_weights: the ranks are the file's: {', '.join(from_file)} set nothing")
         ranked = bool(_rank_keys(settings))
         # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
-        active = bool(settings.given - passed.keys())
+        active = bool(settings.preset or settings.given - passed.keys())
         weights = None
         only_named_convs = False
         try:

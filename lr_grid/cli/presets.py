@@ -16,8 +16,8 @@ it wins. (LyCORIS has presets of its own: beside it, grid_preset=style.) Their L
 are published recipes, not measurements: show says what is known."""
 
 _SPELT_OUT = (
-    "note: what of a preset finds nothing in a network is passed over; spelt out it is refused: take it off the line, or"
-    " give preset={name}"
+    "note: what of a preset finds nothing in a network is passed over; spelt out it is refused: take it off the line,"
+    " or give preset={name}"
 )
 
 _EPILOG = """\
