@@ -214,7 +214,7 @@ def test_later_wins_preset_then_file_then_arguments(tmp_path):
     assert (settings.depth_strategy, settings.min_depth_factor) == ("inverted_u", 0.6)
     assert settings.given == {"preset", "ffn_lr", "min_depth_factor"}
     assert read(grid=str(file), preset="subject").preset == "subject"
-    assert read(grid=str(file), grid_preset="flat").depth_strategy == "flat"
+    assert read(grid=str(file), grid_preset="concept").depth_strategy == "cosine"
 
 
 def test_a_published_block_wins_over_a_preset(tmp_path):
