@@ -62,6 +62,10 @@ class GridSettings:
         """A key as the user spells it: ``te_ffn_lr`` for ffn_lr of a text encoder."""
         return self.spelling.get(name, self.prefix + name)
 
+    def origin(self, name: str) -> str:
+        """`` (preset style)`` behind a key whose value is the preset's; empty behind others."""
+        return f" (preset {self.preset})" if name in self.preset_keys else ""
+
     def loraplus_key(self, name: str | None) -> str:
         """The key of a LoRA+ ratio: of a component, of ``unet`` or ``text_encoder``, or the overall one (None)."""
         return self.key(f"loraplus_{name}_lr_ratio" if name else "loraplus_lr_ratio")

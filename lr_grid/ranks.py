@@ -165,7 +165,7 @@ class _PartRanks:
         own = ranks.component_dim.get(site.component)
         of_block = self.blocks.get(name, {}).get(block) if block else None
         if own is not None:
-            own_words = f"{key(f'{site.component}_dim')} {own}"
+            own_words = f"{key(f'{site.component}_dim')} {own}{self.settings.origin(f'{site.component}_dim')}"
             if own == 0:
                 self.used.add(f"{site.component}_dim")
                 return 0, 0.0, own_words

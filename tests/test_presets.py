@@ -13,6 +13,7 @@ import pytest
 from small_models import Chroma, Flux, TextEncoder, WanModel, lr_by_name, make_network, start, trainer_args
 
 from lr_grid.cli.main import main
+from lr_grid.depth import depth_factor
 from lr_grid.errors import GridError, Problems
 from lr_grid.keys import is_grid_key, split_section
 from lr_grid.presets import arguments_of, load_preset, preset_names
@@ -124,7 +125,7 @@ def test_at_the_published_learning_rate_every_parameter_has_the_published_lr(nam
 
 
 def test_style_spelt_out_on_flux():
-    lrs, _ = planned(Flux(double=3, single=5), grid_preset="style", lr=1e-3)
+    lrs, network = planned(Flux(double=3, single=5), grid_preset="style", lr=1e-3)
 
     def lr(name):
         (value,) = {lr for parameter, lr in lrs.items() if f"_{name}." in parameter}
@@ -135,6 +136,9 @@ def test_style_spelt_out_on_flux():
     assert lr("double_blocks_2_txt_mlp_0") == pytest.approx(0.5e-3 * 0.3)
     assert lr("double_blocks_1_img_mlp_2") == pytest.approx(0.75e-3)
     assert lr("double_blocks_1_img_mod_lin") == pytest.approx(0.75e-3)  # no LR of its own: default_lr, with the curve
+    whys = {row.site.path: row.why for row in network.grid_plan.rows}
+    assert whys["double_blocks.1.img_attn.qkv"] == "self_attn_lr 1.25x (preset style) * depth 1"
+    assert whys["double_blocks.1.img_mod.lin"].startswith("default_lr (preset style) 0.00075")
     assert lr("single_blocks_2_linear1") == pytest.approx((1.25e-3 * 0.75e-3) ** 0.5)
     assert lr("single_blocks_1_linear1") == pytest.approx((1.25e-3 * 0.75e-3) ** 0.5 * (1 - 0.7 * 0.25))
 
@@ -186,6 +190,8 @@ def test_small_file_is_rank_4_without_modulation_whatever_the_networks_rank(dim)
     assert {row.site.component for row in of_unet if not row.frozen} == {"self_attn", "cross_attn", "ffn", "fused"}
     assert {row.rank for row in network.grid_plan.rows if row.site.part == "te1"} == {dim}
     assert not [key for key in network.state_dict() if "mod_lin" in key]
+    assert {row.why for row in of_unet if row.frozen} == {"mod_lr 0 (preset small_file)"}
+    assert {row.rank_why for row in of_unet if row.site.component == "ffn"} == {"ffn_dim 4 (preset small_file)"}
 
 
 def test_settings_beside_small_file_win_over_its_own():
@@ -201,7 +207,7 @@ def test_settings_beside_small_file_win_over_its_own():
 def test_ranks_of_a_preset_on_an_adapter_that_is_already_made_are_refused():
     import lr_grid
 
-    with pytest.raises(GridError, match="ranks are the adapter's own here"):
+    with pytest.raises(GridError, match=r"ffn_dim \(preset small_file\), .*: ranks are the adapter's own here"):
         lr_grid.param_groups(Flux(), {"preset": "small_file"}, lr=1e-4)
 
 
@@ -332,6 +338,28 @@ def test_the_line_for_network_args_says_the_same_as_the_name(name, capsys):
     assert spelt.ranks.keys == named.ranks.keys
     for key in ("depth_strategy", "min_depth_factor", "peak_position", "default_lr"):
         assert getattr(spelt, key) == getattr(named, key)
+
+
+def test_the_page_about_presets_has_the_numbers_of_the_files():
+    page = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `")
+    ]
+    numbers = {row[0].strip("`"): row[1:] for row in rows if len(row) == 9}
+    assert set(numbers) == set(preset_names())
+    for name, (*components, default, depth, mean, base) in numbers.items():
+        settings, published = read(preset=name), load_preset(name).published
+        rates = [settings.component_lr.get(c) for c in ("self_attn", "cross_attn", "ffn", "norm")]
+        assert [*components, default] == [f"{r.value:.4g}" if r else "" for r in (*rates, settings.default_lr)]
+        assert depth.split(",")[0] == " ".join(
+            [settings.depth_strategy] + ([str(settings.min_depth_factor)] if settings.depth_strategy != "flat" else [])
+        )
+        curve = [
+            depth_factor(settings.depth_strategy, i, 10001, settings.min_depth_factor, settings.peak_position)
+            for i in range(10001)
+        ]
+        assert float(mean) == pytest.approx(sum(curve) / len(curve), abs=0.006)
+        assert base == (f"{published['learning_rate']:g}" if published else "")
 
 
 @pytest.mark.parametrize(
