@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 from small_models import Chroma, Flux, TextEncoder, WanModel, lr_by_name, make_network, start, trainer_args
 
 from lr_grid.cli.main import main
@@ -202,6 +203,21 @@ def test_settings_beside_small_file_win_over_its_own():
     assert (rows["double_blocks.0.img_mlp.0"].rank, rows["double_blocks.0.img_mlp.0"].alpha) == (8, 4)
     assert (rows["single_blocks.0.linear1"].rank, rows["single_blocks.1.linear1"].rank) == (2, 4)
     assert not rows["double_blocks.0.img_mod.lin"].frozen
+
+
+def test_the_ranks_of_a_file_win_over_a_presets_and_its_lrs_stay(tmp_path):
+    from networks import lycoris_grid
+
+    _, first = planned(Flux(), dim=3, ffn_lr="1x")
+    save_file(first.state_dict(), str(tmp_path / "rank3.safetensors"))
+    model = Flux()
+    network, _ = lycoris_grid.create_network_from_weights(
+        1, str(tmp_path / "rank3.safetensors"), None, None, model, grid_preset="small_file"
+    )
+    start(network, model)
+    assert {row.rank for row in network.grid_plan.rows if not row.frozen} == {3}
+    assert {row.site.component for row in network.grid_plan.rows if row.frozen} == {"mod"}
+    assert any("the ranks are the file's" in notice and "ffn_dim" in notice for notice in network.grid_plan.notices)
 
 
 def test_ranks_of_a_preset_on_an_adapter_that_is_already_made_are_refused():
