@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import matplotlib
 import pytest
 from test_picture import bar_labels, narrow_plan, patches, plan, row, texts, wide_plan
 
