@@ -19,7 +19,7 @@ def log_picture(plan: Plan, args: argparse.Namespace) -> None:
     """Puts the plan's picture into the logs that the trainer has opened; nothing without them, or without matplotlib.
 
     The trainers open their logs after the last sight of their arguments, and hand no network their accelerator: it is
-    looked for among the living objects (0.1 s, once). Only the main process has logs. A picture never stops a run.
+    looked for among the living objects (0.2 s, once). Only the main process has logs. A picture never stops a run.
     """
     if not (getattr(args, "logging_dir", None) or getattr(args, "log_with", None)):
         return
@@ -44,7 +44,9 @@ def _trackers() -> Iterator[Any]:
     if accelerate is None:
         return
     # type() and not isinstance, which would run other objects' __class__ properties.
-    for found in (o for o in gc.get_objects() if issubclass(type(o), accelerate.Accelerator)):
+    objects = gc.get_objects()
+    kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, accelerate.Accelerator)}
+    for found in (thing for thing in objects if type(thing) in kinds):
         if found.is_main_process:
             yield from getattr(found, "trackers", ())
 
