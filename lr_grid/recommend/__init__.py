@@ -1,1 +1,1 @@
-"""Where to start with the base LR: LRTool's published model, rules with their sources, and a Prodigy probe. No torch."""
+"""Where to start with the base LR: LRTool's published model, rules with their sources, a Prodigy probe."""
