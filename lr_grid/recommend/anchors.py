@@ -94,12 +94,8 @@ LORA: Mapping[str, Anchor] = {
     "hidream-o1": _HIDREAM,
     "hidream-o1-i2i": _HIDREAM,
     "ideogram4": DEFAULT,
-    "ltx-video": DEFAULT,
-    "ltx-2": DEFAULT,
-    "pixart-sigma": DEFAULT,
-    "sana": DEFAULT,
 }
-"""Model -> anchor of a LoRA (without LoRA+, one sample a step)."""
+"""Model -> anchor of a LoRA (without LoRA+, one sample a step). What is not here takes DEFAULT."""
 
 _FULL_FLUX = FullAnchor(5e-6, 2e-5, f"{_SD}fine_tune.md (1e-5, taken from half to double)")
 _FULL_SD3 = FullAnchor(2e-6, 8e-6, f"{_SD}fine_tune.md (4e-6, taken from half to double)")

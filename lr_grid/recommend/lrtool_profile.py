@@ -30,8 +30,8 @@ def parse_warmup(value: object) -> int:
 
 
 def from_table(table: Mapping[str, Any], start: Configuration, name: str) -> Configuration:
-    """A profile's ``configuration`` over ``start``. As in LRTool, a missing key keeps what ``start`` says, but a missing
-    offset is 0.
+    """A profile's ``configuration`` over ``start``. As in LRTool, a missing key keeps what
+    ``start`` says, but a missing offset is 0.
 
     Raises: GridError with all values that cannot be read, each with the key.
     """

@@ -1,7 +1,7 @@
 """LRTool's published constants: models, architectures, optimizers, objectives.
 
-Source: LRTool 1.0.0 by Highstate (github.com/Highstate/LRTool), MIT licence, (c) 2026 Highstate. The constants are facts
-of that release; it names no data behind them. ``energy`` is LRTool's own unit (LR x schedule x exposure x ...).
+Source: LRTool 1.0.0 by Highstate (github.com/Highstate/LRTool), MIT licence, (c) 2026 Highstate. The constants are
+facts of that release; it names no data behind them. Energies are in LRTool's own unit (LR x schedule x exposure x ...).
 """
 
 from __future__ import annotations

@@ -1,62 +1,55 @@
-"""The models of the recommendation by name, and what LRTool calls them."""
+"""The anchor of a model by any name people call it, and what LRTool calls it."""
 
 from __future__ import annotations
 
 from lr_grid.errors import GridError
-from lr_grid.recommend.anchors import LORA
+from lr_grid.models.catalogue import canonical_name
+from lr_grid.recommend.anchors import DEFAULT, FULL, LORA, Anchor, FullAnchor
 from lr_grid.recommend.lrtool_tables import MODELS
 from lr_grid.recommend.names import find, nearest
 
-ALIASES = {
-    "sd1": "sd15",
-    "sd1.5": "sd15",
-    "sd2": "sd21",
-    "sd2.1": "sd21",
-    "pony": "sdxl",
-    "illustrious": "sdxl",
-    "noobai": "sdxl",
-    "sdxl-turbo": "sdxl",
-    "sdxl-lightning": "sdxl",
-    "flux": "flux-dev",
-    "flux1": "flux-dev",
-    "schnell": "flux-schnell",
-    "kontext": "flux-kontext",
-    "flux2": "flux2-dev",
-    "sd3": "sd3-medium",
-    "sd35": "sd35-large",
-    "lumina": "lumina2",
-    "wan": "wan-14b",
-    "wan22": "wan22-t2v-14b",
-    "qwen": "qwen-image",
-    "zimage": "z-image",
-    "ltx": "ltx-video",
-}
-LRTOOL_NAMES = {
+_LRTOOL_NAMES = {
     "sd15": "SD1.5",
-    "sd1": "SD1.5",
     "sd21": "SD2.1",
-    "sd2": "SD2.1",
-    "pony": "Pony (SDXL)",
-    "flux": "FLUX.1",
     "flux-dev": "FLUX.1",
     "flux-schnell": "FLUX.1",
-    "flux2": "FLUX.2 Dev",
     "flux2-dev": "FLUX.2 Dev",
+    "pony": "Pony (SDXL)",
 }
+_SAME_WEIGHTS = {
+    "chroma1": "chroma",
+    "hunyuanimage-2.1": "hunyuan-image",
+    "hunyuanvideo": "hunyuan-video",
+    "hunyuanvideo-1.5": "hunyuan-video-1.5",
+    "hunyuanvideo-i2v": "hunyuan-video",
+    "kandinsky-5-lite": "kandinsky5-lite-video",
+    "krea-2": "krea2",
+    "lumina-image-2.0": "lumina2",
+    "sd-1.5": "sd15",
+    "sd-2.1": "sd21",
+    "sd3.5-large": "sd35-large",
+    "sd3.5-medium": "sd35-medium",
+    "wan-2.1-1.3b": "wan-1.3b",
+    "wan-2.1-14b": "wan-14b",
+    "wan-2.1-i2v-14b": "wan-i2v-14b",
+    "wan-2.2-a14b": "wan22-t2v-14b",
+}
+"""diffusers' name of a model -> the trainers' name, where the two differ."""
 
 
-def find_model(name: str) -> str:
-    """The model's name in our tables; LRTool's names are understood, too.
+def _trainers_name(model: str) -> str:
+    own = model.removeprefix("diffusers/")
+    return _SAME_WEIGHTS.get(own, own)
 
-    Raises: GridError with a near name.
-    """
-    theirs = {title: key for key, title in LRTOOL_NAMES.items() if key in LORA}
-    aliases = {**theirs, "Pony (SDXL)": "sdxl", **ALIASES}
-    found = find(name, LORA, aliases)
-    if found is None:
-        near = nearest(name, LORA, ALIASES)
-        raise GridError([f"--model: {name!r} is unknown; there are {', '.join(LORA)}.{near}"])
-    return found
+
+def lora_anchor(model: str) -> Anchor:
+    """The anchor of a LoRA on a model of the catalogue; one that no document names takes the default range."""
+    return LORA.get(_trainers_name(model), DEFAULT)
+
+
+def full_anchor(model: str) -> FullAnchor | None:
+    """The anchor of a full fine-tune of a model of the catalogue, where a document gives one."""
+    return FULL.get(_trainers_name(model))
 
 
 def find_lrtool_model(name: str) -> str:
@@ -64,15 +57,15 @@ def find_lrtool_model(name: str) -> str:
 
     Raises: GridError where LRTool has no constants for it, or nobody knows it.
     """
-    found = find(name, MODELS, LRTOOL_NAMES)
-    if found is not None:
+    found = find(name, MODELS, _LRTOOL_NAMES)
+    if found:
         return found
-    if find(name, LORA, ALIASES):
-        raise GridError(
-            [
-                f"--model: LRTool has no constants for {name}; it has {', '.join(MODELS)}. --method rules has an entry for it"
-            ]
-        )
-    raise GridError(
-        [f"--model: {name!r} is unknown; LRTool has {', '.join(MODELS)}.{nearest(name, MODELS, LRTOOL_NAMES)}"]
-    )
+    has = f"LRTool has {', '.join(MODELS)}"
+    try:
+        model = _trainers_name(canonical_name(name))
+    except GridError:
+        raise GridError([f"--model: {name!r} is unknown; {has}.{nearest(name, MODELS, _LRTOOL_NAMES)}"]) from None
+    found = find(model, MODELS, _LRTOOL_NAMES)
+    if not found:
+        raise GridError([f"--model: LRTool has no constants for {name}; {has}. --method rules has an entry for it"])
+    return found

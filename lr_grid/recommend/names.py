@@ -1,4 +1,4 @@
-"""Finding a name whatever its case and punctuation: ``adamw8bit`` is ``AdamW (8-Bit)``, ``flux_dev`` is ``flux-dev``."""
+"""Finding a name whatever its case and punctuation: ``adamw8bit`` is ``AdamW (8-Bit)``."""
 
 from __future__ import annotations
 

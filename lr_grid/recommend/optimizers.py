@@ -46,8 +46,8 @@ _MUON = OptimizerClass(
     "Muon",
     (1, 1, 10),
     _ROOT,
-    "AdamW's LR where its updates are scaled to AdamW's size (adjust_lr_fn='match_rms_adamw' in torch); torch's default "
-    "scaling makes smaller steps and wants up to about ten times more",
+    "AdamW's LR where its updates are scaled to AdamW's size (adjust_lr_fn='match_rms_adamw' in torch); torch's "
+    "default scaling makes smaller steps and wants up to about ten times more",
     "Moonlight, arXiv 2502.16982 (0.2 sqrt(max side) matches AdamW's RMS)",
 )
 _SCHEDULE_FREE = OptimizerClass(

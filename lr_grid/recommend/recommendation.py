@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from lr_grid.errors import GridError, Problems
+from lr_grid.models.catalogue import canonical_name
 from lr_grid.recommend import rules
-from lr_grid.recommend.anchors import FULL, LORA
-from lr_grid.recommend.models import find_model
+from lr_grid.recommend.models import full_anchor, lora_anchor
 from lr_grid.recommend.optimizers import find_optimizer
 from lr_grid.recommend.rules import Rule
 
+T = TypeVar("T")
+
 LIMITS = (
     "Anchors, not measurements of your run: sweep two or three values of the range, or take a probe (--probe-command).",
-    "On one small diffusion model a base LR twice too high cost 3.8 % of the loss, half of it 6.3 %: more than any shape of a "
-    "grid gained.",
+    "On one small diffusion model a base LR twice too high cost 3.8 % in loss, half of it 6.3 %: more than a grid's "
+    "shape ever gained.",
     "The LR is the schedule's peak.",
 )
 
@@ -91,7 +94,7 @@ def recommend(setup: Setup) -> Recommendation:
     problems = _problems(setup)
     if setup.model is None and setup.known is None:
         problems.add("--model: which model? (or --known lr=..., a run of your own that went well)")
-    model = _try(problems, find_model, setup.model) if setup.model is not None else None
+    model = _try(problems, canonical_name, setup.model) if setup.model is not None else None
     optimizer = _try(problems, find_optimizer, setup.optimizer)
     problems.raise_if_any()
     assert optimizer is not None
@@ -115,7 +118,7 @@ def _product(anchor: Range, steps: Iterable[Rule]) -> Range:
     return anchor
 
 
-def _try(problems: Problems, look_up, word):
+def _try(problems: Problems, look_up: Callable[[str], T], word: str) -> T | None:
     """The result of a look-up, or None with its problems noted."""
     try:
         return look_up(word)
@@ -164,10 +167,10 @@ def _from_known(setup: Setup, known: Known) -> tuple[Range, str, list[Rule], lis
 
 def _from_anchor(setup: Setup, model: str | None) -> tuple[Range, str, list[Rule], list[str]]:
     assert model is not None
-    if setup.full_finetune and model in FULL:
-        full = FULL[model]
+    full = full_anchor(model) if setup.full_finetune else None
+    if full:
         return Range(full.low, math.sqrt(full.low * full.high), full.high), full.source, [], []
-    lora = LORA[model]
+    lora = lora_anchor(model)
     anchor = Range(lora.low, math.sqrt(lora.low * lora.high), lora.high)
     if setup.full_finetune:
         to_full = rules.alpha_rule(rules.FULL_ALPHA, lora.rank, lora.alpha, lora.rank)
@@ -193,19 +196,11 @@ def _optimizer_steps(setup: Setup, name: str) -> list[Rule]:
     if before is kind:
         return [rules.optimizer_rule(name, kind)] if setup.known is None else []
     if before.own_lr:
-        raise GridError(
-            [
-                f"--known optimizer={before_name}: it finds its own LR (1), which says nothing of {name}'s; see --from-probe"
-            ]
-        )
+        raise GridError([f"--known optimizer={before_name}: its LR, 1, says nothing of {name}'s; see --from-probe"])
     if kind.ratio is None or before.ratio is None:
-        which = name if kind.ratio is None else before_name
-        raise GridError(
-            [
-                f"--optimizer {name}: no rule leads from {before_name}'s LR to it ({which}: {find_optimizer(which)[1].why}). "
-                f"Give --known lr=... optimizer={name}, a run of your own with it"
-            ]
-        )
+        which, why = (name, kind.why) if kind.ratio is None else (before_name, before.why)
+        cure = f"Give --known lr=... optimizer={name}, a run of your own with it"
+        raise GridError([f"--optimizer {name}: no rule leads from {before_name}'s LR to it ({which}: {why}). {cure}"])
     rule = rules.optimizer_rule(name, kind)
     low, typical, high = (new / old for new, old in zip(kind.ratio, reversed(before.ratio), strict=True))
     return [Rule(f"{before_name} to {name}", low, typical, high, rule.why, rule.source)]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from lr_grid.recommend.optimizers import OptimizerClass
 
 ALPHA_EXPONENTS = (0.67, 0.5, 0.4)
-"""e of LR ~ alpha^-e, for low, typical and high where alpha grew. Our sweep: alpha/rank from 4 to 1/8 raised the best LR
-by 2 octaves in 5 (0.4), by 2 in the last 3 (0.67); rank 2 to 32 with alpha = rank lowered it by 2 in 4 (0.5)."""
+"""e of LR ~ alpha^-e, for low, typical and high where alpha grew. Our sweep of a small MLP under Adam: alpha/rank from
+4 to 1/8 raised the best LR by 2 octaves in 5 (0.4), by 2 in the last 3 (0.67); rank 2 to 32 with alpha = rank lowered it
+by 2 in 4 (0.5)."""
 RATIO_TO_FULL = (3.0, 10.0, 15.0)
 FULL_ALPHA = 32.0
 """The alpha at which the LoRA-to-full ratio was found."""
@@ -36,14 +37,14 @@ def alpha_rule(alpha: float, rank: float, from_alpha: float, from_rank: float) -
     ratio = alpha / from_alpha
     factors = sorted(ratio**-e for e in (ALPHA_EXPONENTS[0], ALPHA_EXPONENTS[2]))
     why = (
-        f"rank {rank:g}, alpha {alpha:g} against the anchor's {from_rank:g} and {from_alpha:g}: LR ~ 1/sqrt(alpha), and none "
-        "for the rank at a fixed alpha (with alpha = rank that is 1/sqrt(rank))"
+        f"rank {rank:g}, alpha {alpha:g} against the anchor's {from_rank:g} and {from_alpha:g}: LR ~ 1/sqrt(alpha), "
+        "whatever the rank (so with alpha = rank it is 1/sqrt(rank))"
     )
     if ratio != 1:
         why += f". In theory up to 1/alpha (x{1 / ratio:.3g})"
     source = (
-        "kohya's scale alpha/rank; muA, arXiv 2602.06204 (rank-invariant or 1/rank, by init and scale); LoRA Without Regret "
-        "(rank-free at a fixed alpha); exponents 0.4 to 0.67: our sweeps of a small MLP"
+        "kohya's scale alpha/rank; muA, arXiv 2602.06204 (rank-invariant or 1/rank, by init and scale); LoRA Without "
+        "Regret (roughly rank-free); exponents 0.4 to 0.67: our sweeps of a small MLP"
     )
     return Rule("rank and alpha", factors[0], ratio ** -ALPHA_EXPONENTS[1], factors[1], why, source)
 
@@ -60,7 +61,7 @@ def batch_rule(batch: float, from_batch: float, optimizer: OptimizerClass) -> Ru
         typical,
         factors[-1],
         f"{batch:g} samples a step against {from_batch:g}: {how}, perhaps less (big batches suit LoRA badly)",
-        "linear for SGD: arXiv 1706.02677; square root for Adam: arXiv 2205.10287; LoRA and big batches: LoRA Without Regret; "
+        "linear for SGD: arXiv 1706.02677; square root for Adam: arXiv 2205.10287; big batches: LoRA Without Regret; "
         "Adam's lower end: our sweep of batch 12, 48, 192",
     )
 
@@ -80,7 +81,7 @@ def loraplus_rule(ratio: float) -> Rule:
         min(1.0, root),
         min(2.0, max(0.5, root)),
         max(1.0, root),
-        f"the up side trains at {ratio:g} times the LR: lower the LR, by 2 or so (1/sqrt(ratio) keeps the product of both sides)",
+        f"the up side trains at {ratio:g} times the LR: lower it, by 2 or so (1/sqrt(ratio) keeps both sides' product)",
         "LoRA+, arXiv 2402.12354 and its README (lower it, e.g. by 2); our sweep: best LR halved at ratio 4 and 16",
     )
 

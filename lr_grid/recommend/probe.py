@@ -1,0 +1,148 @@
+"""The base LR from a Prodigy probe: where d stands after about 50 steps of the user's own run.
+
+Measured on one small diffusion model (three tasks, 12 transfers): AdamW's best LR was 2.2 to 2.7 times d, at most 0.31
+octave off. The factor depends on the run's length and was found for the settings in SETTINGS.
+
+d grows from d0, so after 50 steps it still depends on it. On the demo's model, d after 50 steps (two seeds): 8.9e-5 from
+d0=1e-6, 5.8e-4 from 1e-5, 1.0e-3 from 1e-4 (about 10 d0, where the factor was measured), 1.3e-3 from 1e-3. Scaling the
+problem scales d0 with it, so what has to hold on another model is d of about 10 d0, and d0 is to be chosen so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lr_grid.errors import GridError, listed
+from lr_grid.recommend.recommendation import Range
+
+FACTOR = (2.2, 2.7)
+"""AdamW's best LR over d."""
+WORST_OCTAVES = 0.31
+STEPS = 50
+D0 = 1e-4
+SETTINGS: Mapping[str, Any] = {"d0": D0, "use_bias_correction": True, "safeguard_warmup": True}
+"""Arguments of Prodigy under which the factor was measured; the rest at their defaults."""
+_DEFAULTS: Mapping[str, Any] = {"d_coef": 1.0, "slice_p": 1, "growth_rate": math.inf, "lr": 1.0}
+LIMITS = (
+    f"Found on one small diffusion model: within {WORST_OCTAVES} octave (x{2**WORST_OCTAVES:.2f}) on each of 12 transfers "
+    "between three tasks. On large models it is untested.",
+    "The factor depends on the run's length: a long run may want a lower LR.",
+    "d depends on d0 after 50 steps: the factor holds where d comes to about 10 d0.",
+)
+D_OVER_D0 = (3.0, 25.0)
+"""Where the factor is trusted; from 58 d0 the demo's d was 1.7 times too low, from 1.3 d0 1.3 times too high."""
+
+
+@dataclass
+class Probe:
+    """What was read of a Prodigy run."""
+
+    source: str
+    d: float
+    """Prodigy's estimate of the distance, in the unit of an LR."""
+    steps: int | None
+    d0: float | None = None
+    """None: the source does not say (a log)."""
+    notes: list[str] = field(default_factory=list)
+
+    def lr(self) -> Range:
+        """The range of base LRs (absolute, for AdamW)."""
+        low, high = (factor * self.d for factor in FACTOR)
+        return Range(low, math.sqrt(low * high), high)
+
+
+def read_probe(path: str) -> Probe:
+    """Reads d from a saved state (its folder, or optimizer.bin) or from a TensorBoard log (its file, or a folder that
+    holds it); where ``path`` is a number, it is d itself.
+
+    Raises: GridError where there is nothing to read, more than one run, or a d that never moved.
+    """
+    number = _as_number(path)
+    if number is not None:
+        return Probe("--from-probe", number, None, notes=["d was given as a number: nothing of its run was checked."])
+    where = Path(path).expanduser()
+    if not where.exists():
+        raise GridError([f"--from-probe: {path}: no such file or folder"])
+    states, logs = _candidates(where)
+    if states:
+        from lr_grid.recommend.probe_state import read_state
+
+        return read_state(_only(states, path, "saved states"))
+    if logs:
+        from lr_grid.recommend.probe_log import read_logs
+
+        return read_logs(logs, path)
+    raise GridError(
+        [
+            f"--from-probe: {path}: holds neither a saved state (optimizer.bin, written with --save_state) nor a "
+            "TensorBoard log (events.out.tfevents.*, written with --logging_dir)"
+        ]
+    )
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    if not (math.isfinite(number) and 0 < number < 1):
+        raise GridError([f"--from-probe: d is a number above 0 and below 1, not {text}"])
+    return number
+
+
+def _candidates(where: Path) -> tuple[list[Path], list[Path]]:
+    """(optimizer.bin files, event files) at or below a path."""
+    if where.is_file():
+        is_log = "tfevents" in where.name
+        return ([], [where]) if is_log else ([where], [])
+    if (where / "optimizer.bin").is_file():
+        return [where / "optimizer.bin"], []
+    return sorted(where.rglob("optimizer.bin")), sorted(where.rglob("*tfevents*"))
+
+
+def _only(found: Sequence[Path], path: str, what: str) -> Path:
+    if len(found) > 1:
+        names = listed(str(one.parent) for one in found)
+        raise GridError([f"--from-probe: {path}: holds {len(found)} {what}: name one of {names}"])
+    return found[0]
+
+
+def check_settings(group: Mapping[str, Any]) -> list[str]:
+    """What of a parameter group is unlike the runs that the factor was measured on, one note each."""
+    notes = []
+    for name, value in {**SETTINGS, **_DEFAULTS}.items():
+        if name in group and group[name] != value:
+            notes.append(f"The probe ran with {name}={group[name]:g}; the factor was measured with {value:g}.")
+    return notes
+
+
+def check_steps(steps: int | None) -> list[str]:
+    """A note where d was read far from step 50."""
+    if steps is None or STEPS / 2 <= steps <= STEPS * 2:
+        return []
+    return [f"d was read at step {steps}; the factor was measured at step {STEPS}."]
+
+
+def check_growth(d: float, d0: float) -> list[str]:
+    """A note where d stands too near to d0, or too far above it, for the factor."""
+    low, high = D_OVER_D0
+    if low <= d / d0 <= high:
+        return []
+    why = (
+        "so near to d0 it may be too high" if d / d0 < low else "so far above d0 it is still on its way up, and too low"
+    )
+    return [f"d is {d / d0:.3g} d0: {why}. Take the probe again with --probe_d0 {d / 10:.1g}, to come to about 10 d0."]
+
+
+def never_moved(source: str, d: float) -> GridError:
+    """What to say where Prodigy's estimate stayed where it began."""
+    return GridError(
+        [
+            f"{source}: d is still d0 = {d:g}: Prodigy's estimate never rose above it, so no LR can be read off. Take the "
+            f"probe again with a lower d0 (--probe_d0 {d / 10:g})"
+        ]
+    )
