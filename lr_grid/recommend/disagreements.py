@@ -34,8 +34,8 @@ def disagreements(
                 "alpha/rank",
                 ratio**0.5,
                 ratio ** -ALPHA_EXPONENTS[1],
-                f"alpha {alpha:g} at rank {rank:g}, against alpha = rank: the LoRA's update grows with alpha/rank, so the LR goes "
-                "the other way; LRTool's goes with it",
+                f"alpha {alpha:g} at rank {rank:g}, against alpha = rank: the LoRA's update grows with alpha/rank, so the "
+                "LR goes the other way; LRTool's goes with it",
             )
         )
     batch = batch_size + ACCUMULATION_EFFICIENCY * (accumulation - 1)
@@ -46,8 +46,8 @@ def disagreements(
             "batch",
             batch**-0.5,
             (batch_size * accumulation) ** exponent,
-            f"{batch_size * accumulation:g} samples a step, against 1, at the same number of steps: less noise lets the LR "
-            "rise; LRTool lowers it, as it counts the samples seen",
+            f"{batch_size * accumulation:g} samples a step, against 1, at the same number of steps: less noise lets the "
+            "LR rise; LRTool lowers it, as it counts the samples seen",
         )
     )
     if theirs is not None and ratio is not None:

@@ -1,7 +1,7 @@
 """The base LR from a Prodigy probe: where d stands after about 50 steps of the user's own run.
 
-Measured on one small diffusion model (three tasks, 12 transfers): AdamW's best LR was 2.2 to 2.7 times d, at most 0.31
-octave off. The factor depends on the run's length and was found for the settings in SETTINGS.
+Measured on one small diffusion model (three tasks, 12 transfers): AdamW's best LR was 2.2 to 2.7 times d, at most
+0.31 octave off. The factor depends on the run's length and was found for the settings in SETTINGS.
 
 d grows from d0, so after 50 steps it still depends on it. On the demo's model, d after 50 steps (two seeds): 8.9e-5 from
 d0=1e-6, 5.8e-4 from 1e-5, 1.0e-3 from 1e-4 (about 10 d0, where the factor was measured), 1.3e-3 from 1e-3. Scaling the
@@ -31,10 +31,10 @@ LIMITS = (
     f"Found on one small diffusion model: within {WORST_OCTAVES} octave (x{2**WORST_OCTAVES:.2f}) on each of 12 transfers "
     "between three tasks. On large models it is untested.",
     "The factor depends on the run's length: a long run may want a lower LR.",
-    "d depends on d0 after 50 steps: the factor holds where d comes to about 10 d0.",
+    "After 50 steps d still depends on d0: the factor holds where d comes to about 10 d0.",
 )
 D_OVER_D0 = (3.0, 25.0)
-"""Where the factor is trusted; from 58 d0 the demo's d was 1.7 times too low, from 1.3 d0 1.3 times too high."""
+"""Where the factor is trusted: at 58 d0 the demo's d was 1.7 times too low, at 1.3 d0 1.3 times too high."""
 
 
 @dataclass
@@ -142,7 +142,7 @@ def never_moved(source: str, d: float) -> GridError:
     """What to say where Prodigy's estimate stayed where it began."""
     return GridError(
         [
-            f"{source}: d is still d0 = {d:g}: Prodigy's estimate never rose above it, so no LR can be read off. Take the "
-            f"probe again with a lower d0 (--probe_d0 {d / 10:g})"
+            f"{source}: d is still d0 = {d:g}: Prodigy's estimate never rose above it, so no LR can be read off. Take "
+            f"the probe again with a lower d0 (--probe_d0 {d / 10:g})"
         ]
     )

@@ -42,9 +42,9 @@ def from_scalars(source: str, scalars: dict[str, Series]) -> Probe:
     if d <= start * (1 + 1e-6) and len(series[tag]) > 1:
         raise never_moved(source, start)
     notes = check_steps(step)
-    notes.append(
-        "The log does not hold Prodigy's arguments: d0=1e-4, use_bias_correction and safeguard_warmup are trusted."
-    )
+    if min(series[tag]) <= 3:  # a log from the first steps on begins at d0
+        notes += check_growth(d, start)
+    notes.append("A log does not hold Prodigy's arguments: use_bias_correction and safeguard_warmup are trusted.")
     if min(values.values()) < d * 0.99:
         notes.append(
             f"Its parameter groups have their own d, {min(values.values()):.3g} to {d:.3g}: the largest is taken."
@@ -63,11 +63,8 @@ def _scalars(file: Path) -> dict[str, Series]:
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     except ImportError:
-        raise GridError(
-            [
-                f"{file}: reading a TensorBoard log takes the package tensorboard: pip install tensorboard (or name the state folder)"
-            ]
-        ) from None
+        cure = "pip install tensorboard, or name a saved state"
+        raise GridError([f"{file}: a TensorBoard log is read with the package tensorboard: {cure}"]) from None
     events = EventAccumulator(str(file), size_guidance={"scalars": 0})
     events.Reload()
     tags = [tag for tag in events.Tags()["scalars"] if tag.startswith("lr/")]

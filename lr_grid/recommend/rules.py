@@ -13,8 +13,8 @@ from lr_grid.recommend.optimizers import OptimizerClass
 
 ALPHA_EXPONENTS = (0.67, 0.5, 0.4)
 """e of LR ~ alpha^-e, for low, typical and high where alpha grew. Our sweep of a small MLP under Adam: alpha/rank from
-4 to 1/8 raised the best LR by 2 octaves in 5 (0.4), by 2 in the last 3 (0.67); rank 2 to 32 with alpha = rank lowered it
-by 2 in 4 (0.5)."""
+4 to 1/8 raised the best LR by 2 octaves in 5 (0.4), by 2 in the last 3 (0.67); rank 2 to 32 with alpha = rank lowered
+it by 2 in 4 (0.5)."""
 RATIO_TO_FULL = (3.0, 10.0, 15.0)
 FULL_ALPHA = 32.0
 """The alpha at which the LoRA-to-full ratio was found."""

@@ -12,7 +12,7 @@ _STRING = r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*
 _TOKEN = re.compile(
     rf"(?P<string>{_STRING})|(?P<comment>#[^\n]*)|(?P<open>[\[{{])|(?P<close>[\]}}])|(?P<newline>\n)|.", re.S
 )
-_HEADER = re.compile(r"[ \t]*\[(?!\[)[ \t]*(?P<name>[^\]\n]+?)[ \t]*\][ \t]*(?:#[^\n]*)?(?:\n|\Z)")
+_HEADER = re.compile(r"[ \t]*\[(?!\[)[ \t]*(?P<name>[^\]\n]+?)[ \t]*\][ \t]*(?:#[^\n]*)?(?:\r?\n|\Z)")
 _KEY = re.compile(rf"[ \t]*(?P<key>(?:{_STRING}|[A-Za-z0-9_.-]+))[ \t]*=[ \t]*")
 
 
