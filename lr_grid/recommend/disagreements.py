@@ -28,37 +28,23 @@ def disagreements(
     against one sample, the optimizer against AdamW."""
     found = []
     if rank and alpha:
-        ratio = alpha / rank
-        found.append(
-            Disagreement(
-                "alpha/rank",
-                ratio**0.5,
-                ratio ** -ALPHA_EXPONENTS[1],
-                f"alpha {alpha:g} at rank {rank:g}, against alpha = rank: the LoRA's update grows with alpha/rank, so the "
-                "LR goes the other way; LRTool's goes with it",
-            )
+        factors = (alpha / rank) ** 0.5, (alpha / rank) ** -ALPHA_EXPONENTS[1]
+        text = (
+            f"alpha {alpha:g} at rank {rank:g}, against alpha = rank: the LoRA's update grows with alpha/rank, so the "
+            "LR goes the other way; LRTool's goes with it"
         )
-    batch = batch_size + ACCUMULATION_EFFICIENCY * (accumulation - 1)
+        found.append(Disagreement("alpha/rank", *factors, text))
     theirs, name, ratio = _optimizer(optimizer)
-    exponent = 0.5 if ratio is None or not name.startswith("SGD") else 1.0
-    found.append(
-        Disagreement(
-            "batch",
-            batch**-0.5,
-            (batch_size * accumulation) ** exponent,
-            f"{batch_size * accumulation:g} samples a step, against 1, at the same number of steps: less noise lets the "
-            "LR rise; LRTool lowers it, as it counts the samples seen",
-        )
+    samples, exponent = batch_size * accumulation, 1.0 if name.startswith("SGD") else 0.5
+    text = (
+        f"{samples:g} samples a step, against 1, at the same number of steps: less noise lets the LR rise; LRTool "
+        "lowers it, as it counts the samples seen"
     )
+    counted = batch_size + ACCUMULATION_EFFICIENCY * (accumulation - 1)
+    found.append(Disagreement("batch", counted**-0.5, samples**exponent, text))
     if theirs is not None and ratio is not None:
-        found.append(
-            Disagreement(
-                f"optimizer {name}",
-                1 / theirs,
-                ratio,
-                f"{name} against AdamW: LRTool divides the LR by {theirs:g}, which raises it",
-            )
-        )
+        text = f"{name} against AdamW: LRTool divides the LR by {theirs:g}, which raises it"
+        found.append(Disagreement(f"optimizer {name}", 1 / theirs, ratio, text))
     return [one for one in found if (one.lrtool - 1) * (one.rules - 1) < -1e-12]
 
 

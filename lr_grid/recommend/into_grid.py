@@ -36,8 +36,8 @@ from lr_grid.words import COMPONENTS
 
 _COMPONENT_KEYS = tuple(f"{component}_lr" for component in COMPONENTS)
 _KEYS = frozenset((*_COMPONENT_KEYS, "component_lr", "default_lr", "block_lr", "module_lr"))
-# An LR in a value: what stands before it, and no key behind it ("7" = ...). module_lr's regexes may hold numbers between
-# brackets and commas: there an LR stands behind a colon, or is the whole value.
+# An LR in a value: what stands before it, and no key behind it ("7" = ...). module_lr's regexes may hold numbers
+# between brackets and commas: there an LR stands behind a colon, or is the whole value.
 _END = r"(?=\s*(?:[\"',\]}]|$))(?![\"']?\s*=)"
 _WHOLE = rf"(?P<quote>[\"'])(?P<whole>{NUMBER})[xX](?P=quote)(?!\s*=)"
 _BARE = rf"(?P<number>{NUMBER})(?P<x>[xX]?){_END}"
@@ -80,6 +80,8 @@ def into_grid(path: str, lr: float, comment: str) -> Written:
             ]
         )
     scale = lr / base.value if base and not base.relative and base.value else None
+    if scale and math.isclose(scale, 1.0, rel_tol=1e-6):
+        scale = None
     changes: list[str] = []
     new = _rewrite(old, lr, scale, changes)
     added = [] if "default_lr" in table else [line]

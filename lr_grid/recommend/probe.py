@@ -3,9 +3,9 @@
 Measured on one small diffusion model (three tasks, 12 transfers): AdamW's best LR was 2.2 to 2.7 times d, at most
 0.31 octave off. The factor depends on the run's length and was found for the settings in SETTINGS.
 
-d grows from d0, so after 50 steps it still depends on it. On the demo's model, d after 50 steps (two seeds): 8.9e-5 from
-d0=1e-6, 5.8e-4 from 1e-5, 1.0e-3 from 1e-4 (about 10 d0, where the factor was measured), 1.3e-3 from 1e-3. Scaling the
-problem scales d0 with it, so what has to hold on another model is d of about 10 d0, and d0 is to be chosen so.
+d grows from d0, so after 50 steps it still depends on it. On the demo's model, d after 50 steps (two seeds): 8.9e-5
+from d0=1e-6, 5.8e-4 from 1e-5, 1.0e-3 from 1e-4 (about 10 d0, where the factor was measured), 1.3e-3 from 1e-3. Scaling
+the problem scales d0 with it, so what has to hold on another model is d of about 10 d0: d0 is to be chosen so.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ FACTOR = (2.2, 2.7)
 WORST_OCTAVES = 0.31
 STEPS = 50
 D0 = 1e-4
-SETTINGS: Mapping[str, Any] = {"d0": D0, "use_bias_correction": True, "safeguard_warmup": True}
-"""Arguments of Prodigy under which the factor was measured; the rest at their defaults."""
-_DEFAULTS: Mapping[str, Any] = {"d_coef": 1.0, "slice_p": 1, "growth_rate": math.inf, "lr": 1.0}
+SETTINGS: Mapping[str, Any] = {
+    **{"use_bias_correction": True, "safeguard_warmup": True},
+    **{"d_coef": 1.0, "slice_p": 1, "growth_rate": math.inf, "lr": 1.0},
+}
+"""Arguments of Prodigy under which the factor was measured (d0 is judged by check_growth)."""
 LIMITS = (
-    f"Found on one small diffusion model: within {WORST_OCTAVES} octave (x{2**WORST_OCTAVES:.2f}) on each of 12 transfers "
-    "between three tasks. On large models it is untested.",
+    f"Found on one small diffusion model: within {WORST_OCTAVES} octave (x{2**WORST_OCTAVES:.2f}) on each of 12 "
+    "transfers between three tasks. On large models it is untested.",
     "The factor depends on the run's length: a long run may want a lower LR.",
     "After 50 steps d still depends on d0: the factor holds where d comes to about 10 d0.",
 )
@@ -114,7 +116,7 @@ def _only(found: Sequence[Path], path: str, what: str) -> Path:
 def check_settings(group: Mapping[str, Any]) -> list[str]:
     """What of a parameter group is unlike the runs that the factor was measured on, one note each."""
     notes = []
-    for name, value in {**SETTINGS, **_DEFAULTS}.items():
+    for name, value in SETTINGS.items():
         if name in group and group[name] != value:
             notes.append(f"The probe ran with {name}={group[name]:g}; the factor was measured with {value:g}.")
     return notes

@@ -60,12 +60,12 @@ class ProbeCommand:
     """What of the user's own command is not in it, as it was written there."""
 
     def shell(self) -> str:
-        """One flag a line, for bash."""
+        """One flag a line, for bash. A variable of the user's command stays one."""
         lines: list[list[str]] = [[]]
         for word in self.argv:
             if word.startswith("--") and lines[-1]:
                 lines.append([])
-            lines[-1].append(shlex.quote(word))
+            lines[-1].append(f'"{word}"' if "$" in word else shlex.quote(word))
         return " \\\n  ".join(" ".join(line) for line in lines)
 
 

@@ -66,9 +66,14 @@ class Range:
     typical: float
     high: float
 
-    def times(self, rule: Rule) -> Range:
-        """The range under one more rule."""
-        return Range(self.low * rule.low, self.typical * rule.typical, self.high * rule.high)
+    def under(self, rules: Iterable[Rule]) -> Range:
+        """The range under rules: the typical values multiply; how far low and high are from them adds in squares (of
+        logarithms), as the uncertainties have nothing to do with each other."""
+        parts = [(self.low, self.typical, self.high), *((rule.low, rule.typical, rule.high) for rule in rules)]
+        typical = math.prod(part[1] for part in parts)
+        down = math.hypot(*(math.log(part[1] / part[0]) for part in parts))
+        up = math.hypot(*(math.log(part[2] / part[1]) for part in parts))
+        return Range(typical * math.exp(-down), typical, typical * math.exp(up))
 
 
 @dataclass(frozen=True)
@@ -109,13 +114,23 @@ def recommend(setup: Setup) -> Recommendation:
     steps += _optimizer_steps(setup, name)
     if setup.loraplus is not None and setup.loraplus != 1:
         steps.append(rules.loraplus_rule(setup.loraplus))
-    return Recommendation(model, name, anchor, source, tuple(steps), _product(anchor, steps), notes=notes)
+    return Recommendation(model, name, anchor, source, tuple(steps), anchor.under(steps), notes=notes)
 
 
-def _product(anchor: Range, steps: Iterable[Rule]) -> Range:
-    for rule in steps:
-        anchor = anchor.times(rule)
-    return anchor
+def from_probe(optimizer: str, loraplus: float | None) -> list[Rule]:
+    """The rules that still count after a probe, which was taken with the run's own model, rank, alpha and batch.
+
+    Raises: GridError with everything that is wrong.
+    """
+    problems = _problems(Setup(loraplus=loraplus))
+    found = _try(problems, find_optimizer, optimizer)
+    problems.raise_if_any()
+    assert found is not None
+    name, kind = found
+    if kind.own_lr:
+        raise GridError([f"--optimizer {name}: it finds its LR itself: set 1, no probe is needed"])
+    steps = _optimizer_steps(Setup(optimizer=name), name)
+    return steps + ([rules.loraplus_rule(loraplus)] if loraplus not in (None, 1) else [])
 
 
 def _try(problems: Problems, look_up: Callable[[str], T], word: str) -> T | None:

@@ -1,7 +1,7 @@
 """The rules: factors from an anchor's LR to the user's own, each with its reason and its source.
 
-A rule is (low, typical, high): factors of an LR. Their product over all rules, times the anchor's range, is the range
-that is recommended. They are anchors for a sweep of two or three values, not measurements of the user's run.
+A rule is (low, typical, high): factors of an LR. recommendation.py makes one range of the anchor and all rules. They
+are anchors for a sweep of two or three values, not measurements of the user's run.
 """
 
 from __future__ import annotations
