@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 _DESCRIPTION = """\
@@ -197,5 +198,5 @@ def _probe_command(args: argparse.Namespace) -> int:
     for left_out in probe.left_out:
         print(f"# left out: {left_out}")
     print(probe.shell())
-    print(f"# then: lr-grid recommend --from-probe {probe.state}")
+    print(f"# then: lr-grid recommend --from-probe {shlex.quote(probe.state)}")
     return 0

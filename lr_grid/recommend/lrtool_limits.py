@@ -19,8 +19,8 @@ def limits(configuration: Configuration) -> list[str]:
         found.append("Stability and efficiency measure the offset alone: how far the LR is from LRTool's own.")
     if configuration.scheduler in ("Cosine", "Cosine (Restarts)"):
         found.append(
-            f"Its {configuration.scheduler} is 0.1 + 0.9 cos(pi t), negative from t = 0.535 of a cycle on; the trainers' "
-            "cosine never is. The root mean square hides the sign."
+            f"Its {configuration.scheduler} is 0.1 + 0.9 cos(pi t), negative from t = 0.535 of a cycle on; the "
+            "trainers' cosine never is. The root mean square hides the sign."
         )
     if configuration.scheduler == "Rex":
         found.append("Its Rex is exp(-4 t), not the published REX.")

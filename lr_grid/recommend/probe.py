@@ -39,6 +39,9 @@ D_OVER_D0 = (3.0, 25.0)
 """Where the factor is trusted: at 58 d0 the demo's d was 1.7 times too low, at 1.3 d0 1.3 times too high."""
 
 
+_FOLLOWS = "if d follows d0 down, the run gives Prodigy nothing to go by: sweep the LR instead"
+
+
 @dataclass
 class Probe:
     """What was read of a Prodigy run."""
@@ -134,10 +137,10 @@ def check_growth(d: float, d0: float) -> list[str]:
     low, high = D_OVER_D0
     if low <= d / d0 <= high:
         return []
-    why = (
-        "so near to d0 it may be too high" if d / d0 < low else "so far above d0 it is still on its way up, and too low"
-    )
-    return [f"d is {d / d0:.3g} d0: {why}. Take the probe again with --probe_d0 {d / 10:.1g}, to come to about 10 d0."]
+    again = f"Take the probe again with --probe_d0 {d / 10:.1g}, to come to about 10 d0"
+    if d / d0 > high:
+        return [f"d is {d / d0:.3g} d0: so far above d0 it is still on its way up, and too low. {again}."]
+    return [f"d is {d / d0:.3g} d0: so near to d0 it may be too high. {again}; {_FOLLOWS}."]
 
 
 def never_moved(source: str, d: float) -> GridError:
@@ -145,6 +148,6 @@ def never_moved(source: str, d: float) -> GridError:
     return GridError(
         [
             f"{source}: d is still d0 = {d:g}: Prodigy's estimate never rose above it, so no LR can be read off. Take "
-            f"the probe again with a lower d0 (--probe_d0 {d / 10:g})"
+            f"the probe again with a lower d0 (--probe_d0 {d / 10:g}); {_FOLLOWS}"
         ]
     )

@@ -35,6 +35,7 @@ _SAVING = ("save_every_n_epochs", "save_every_n_steps", "save_n_epoch_ratio", "s
 _SAVING_TOO = ("save_last_n_epochs_state", "save_last_n_steps_state", "save_state_on_train_end")
 _HUGGINGFACE = ("huggingface_repo_id", "save_state_to_huggingface", "resume_from_huggingface")
 _SAMPLING = ("sample_every_n_steps", "sample_every_n_epochs", "sample_at_first", "sample_prompts")
+_ENCODER_RATES = ("text_encoder_lr", "text_encoder_lr1", "text_encoder_lr2")
 _LEFT_OUT = frozenset(
     (
         "config_file",
@@ -113,13 +114,19 @@ def probe_command(
         "max_train_steps": STEPS,
         "save_state": True,
     }
-    for rate in ("unet_lr", "text_encoder_lr", "text_encoder_lr1", "text_encoder_lr2"):
-        if values.get(rate) is not None:
-            changed[rate] = _as_one(values[rate])
-    argv = [*(launch or ("accelerate", "launch")), script]
     left_out = [f"network_args {key}={value}" for key, value in network_args.items() if key not in kept]
+    if values.get("network_train_text_encoder_only"):
+        rates = ("unet_lr", *_ENCODER_RATES)
+    else:
+        # The base LR is that of the U-Net or DiT. Text encoders at the same LR, far above their own, would move d.
+        rates = ("unet_lr",)
+        if trainer == "sd-scripts" and not values.get("network_train_unet_only"):
+            left_out.append("training of the text encoders: the LR looked for is the U-Net's or DiT's")
+            changed["network_train_unet_only"] = True
+    changed |= {rate: _as_one(values[rate]) for rate in rates if values.get(rate) is not None}
+    argv = [*(launch or ("accelerate", "launch")), script]
     for key, value in values.items():
-        if key in _LEFT_OUT:
+        if key in _LEFT_OUT or (key in _ENCODER_RATES and key not in changed):
             left_out.append(f"{key} {value}")
         elif key not in changed:
             argv += _words(key, value)
