@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from lr_grid.cli.main import main
+from lr_grid.errors import Problems
 from lr_grid.recommend.lrtool_profile import load
 from lr_grid.recommend.options import TAKES, parse_known
 from lr_grid.settings import read_settings
@@ -142,7 +143,7 @@ def test_the_lr_goes_into_a_grid(capsys, tmp_path):
     grid = tmp_path / "grid.toml"
     grid.write_text('ffn_lr = "0.5x"  # half\n', encoding="utf-8")
     data = as_json(capsys, f"--known lr=2e-4 --into {grid}")
-    settings = read_settings({"grid": str(grid)}, [])
+    settings = read_settings({"grid": str(grid)}, Problems())
     assert settings.default_lr.value == pytest.approx(data["lr"]["typical"]) == 2e-4
     assert settings.component_lr["ffn"].value == pytest.approx(1e-4)
     assert data["into"]["changes"] == ["ffn_lr = 0.0001", "default_lr = 0.0002"]
@@ -180,7 +181,7 @@ def test_the_probe_command_is_a_script_with_its_remarks_as_comments(capsys):
         ("", "--model: which model?"),
         ("--method lrtool", "--model: which model?"),
         ("--model flix", "Did you mean flux?"),
-        ("--model flux --optimizer adamq", "Did you mean AdamW?"),
+        ("--model flux --optimizer adamv8bit", "Did you mean AdamW8bit?"),
         ("--method lrtool --model SDXM", "Did you mean SDXL?"),
         ("--method lrtool --model wan", "LRTool has no constants for wan"),
         ("--method lrtool --model sdxl --optimizer lionn", "Did you mean Lion?"),

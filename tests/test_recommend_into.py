@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lr_grid.errors import GridError, Problems
+from lr_grid.gridfile import tomllib
 from lr_grid.recommend.into_grid import into_grid
 from lr_grid.recommend.toml_spans import values
 from lr_grid.settings import read_settings
@@ -120,21 +119,20 @@ def test_default_lr_of_1x_is_the_base_and_0_stays_frozen(tmp_path):
         'component_lr = "self_attn:1.5x, ffn:3e-4"',
         'component_lr = { self_attn = "1.5x", ffn = 3e-4 }  # 9x',
         "component_lr = { 'self_attn' = '1.5x', \"ffn\" = '3e-4' }\r\n",
-        'component_lr.self_attn = "1.5x"\ncomponent_lr.ffn = 3e-4',
         '[component_lr]\n"self_attn" = "1.5x"\n ffn= 3e-4# 2x',
         'component_lr = """self_attn:1.5x,ffn:3e-4"""\n# end',
     ],
 )
 def test_spellings_of_one_table(tmp_path, text):
-    """Rewritten right, or refused with the file as it was."""
-    try:
-        path = written(tmp_path, text).path
-    except GridError as error:
-        assert "by hand" in str(error)
-        assert (tmp_path / "grid.toml").read_text(encoding="utf-8") == text
-        assert text.startswith(("component_lr.", 'component_lr = """'))
-    else:
-        assert rates(read(path).component_lr) == {"self_attn": 1.5e-4, "ffn": 3e-4}
+    assert rates(read(written(tmp_path, text).path).component_lr) == {"self_attn": 1.5e-4, "ffn": 3e-4}
+
+
+def test_a_file_that_cannot_be_changed_line_by_line_is_refused_and_left_alone(tmp_path):
+    text = 'component_lr.self_attn = "1.5x"\n'
+    with pytest.raises(GridError, match="by hand"):
+        written(tmp_path, text)
+    assert (tmp_path / "grid.toml").read_text(encoding="utf-8") == text
+    assert not (tmp_path / "grid.toml.bak").exists()
 
 
 def test_tables_of_blocks_and_modules(tmp_path):

@@ -115,8 +115,11 @@ def test_the_formulas_hold_for_any_configuration(one):
 
 @pytest.mark.parametrize(
     ("changes", "stability", "efficiency"),
-    [({"slider_offset": 0.0}, "Safe", "Optimal"), ({"slider_offset": -0.4}, "Safe", "Suboptimal")]
-    + [({"slider_offset": 1.0}, "Risky", "Inefficient")],
+    [
+        ({"slider_offset": 0.0}, "Safe", "Optimal"),
+        ({"slider_offset": -0.4}, "Safe", "Suboptimal"),
+        ({"slider_offset": 1.0}, "Risky", "Inefficient"),
+    ],
 )
 def test_bands(changes, stability, efficiency):
     found = statistics(replace(Configuration(), **changes))

@@ -168,7 +168,7 @@ def test_a_logs_product_is_divided_by_the_logged_lr():
 
 
 def test_a_log_whose_d_never_moved_is_no_result():
-    with pytest.raises(GridError, match="d is still d0 = 0.0001"):
+    with pytest.raises(GridError, match=r"d is still d0 = 0\.0001"):
         from_scalars("log", {"lr/d*lr": by_step([1e-4] * 50)})
 
 
@@ -300,7 +300,8 @@ def test_what_cannot_be_probed_is_told(script, values, d0, told):
 
 COMMAND = (
     "accelerate launch --num_processes 1 /opt/sd-scripts/flux_train_network.py --pretrained_model_name_or_path $MODEL "
-    "--output_dir 'my out' --network_module networks.lora_flux_grid --network_args self_attn_lr=2x --unet_lr 1e-4 --sdpa"
+    "--output_dir 'my out' --network_module networks.lora_flux_grid --network_args self_attn_lr=2x "
+    "--unet_lr 1e-4 --sdpa"
 )
 
 

@@ -221,8 +221,11 @@ def test_where_the_methods_point_in_different_directions():
         ("pony", "Pony (SDXL)"),
         ("sdxl-turbo", "SDXL Turbo"),
         ("z-image", "Z-Image"),
-    ]
-    + [("FLUX.2 Dev", "FLUX.2 Dev"), ("flux2", "FLUX.2 Dev"), ("sd1.5", "SD1.5"), ("illustrious", "SDXL")],
+        ("FLUX.2 Dev", "FLUX.2 Dev"),
+        ("flux2", "FLUX.2 Dev"),
+        ("sd1.5", "SD1.5"),
+        ("illustrious", "SDXL"),
+    ],
 )
 def test_lrtools_names_of_our_models(name, theirs):
     assert find_lrtool_model(name) == theirs

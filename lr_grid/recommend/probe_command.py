@@ -116,7 +116,7 @@ def probe_command(
     }
     left_out = [f"network_args {key}={value}" for key, value in network_args.items() if key not in kept]
     if values.get("network_train_text_encoder_only"):
-        rates = ("unet_lr", *_ENCODER_RATES)
+        rates: tuple[str, ...] = ("unet_lr", *_ENCODER_RATES)
     else:
         # The base LR is that of the U-Net or DiT. Text encoders at the same LR, far above their own, would move d.
         rates = ("unet_lr",)

@@ -54,7 +54,8 @@ def from_scalars(source: str, scalars: dict[str, Series]) -> Probe:
 
 def _distances(tag: str, scalars: dict[str, Series]) -> Series:
     """d by step: the logged product over the logged LR of the same group (1 where none is logged)."""
-    rates = scalars.get(tag.replace("d*lr/", "", 1), {})
+    group = tag.removeprefix(f"{TAG}/")
+    rates = scalars.get(f"lr/{group}", {}) if group != tag else {}
     return {step: value / (rates.get(step) or 1.0) for step, value in scalars[tag].items()}
 
 
