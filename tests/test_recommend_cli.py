@@ -181,7 +181,7 @@ def test_the_probe_command_is_a_script_with_its_remarks_as_comments(capsys):
         ("", "--model: which model?"),
         ("--method lrtool", "--model: which model?"),
         ("--model flix", "Did you mean flux?"),
-        ("--model flux --optimizer adamv8bit", "Did you mean AdamW8bit?"),
+        ("--model flux --optimizer adanw", "Did you mean AdamW?"),
         ("--method lrtool --model SDXM", "Did you mean SDXL?"),
         ("--method lrtool --model wan", "LRTool has no constants for wan"),
         ("--method lrtool --model sdxl --optimizer lionn", "Did you mean Lion?"),
