@@ -313,6 +313,11 @@ def test_a_pasted_command_keeps_its_launch_its_folder_and_its_variables():
     assert shlex.split(text.replace("\\\n", " ")) == probe.argv
 
 
+def test_a_pasted_command_may_be_longer_than_a_file_name():
+    long = f"{COMMAND} --logging_dir {'/logs' * 200}"
+    assert flags(probe_of(long, 1e-4).argv)["--logging_dir"] == ["/logs" * 200]
+
+
 def test_a_script_file_and_a_config_file_give_the_same_probe(tmp_path):
     script = tmp_path / "run.sh"
     script.write_text(COMMAND.replace(" --network_module", " \\\n  --network_module") + "\n", encoding="utf-8")

@@ -15,8 +15,9 @@ pytestmark = pytest.mark.trainer
 # Tiny random models give noise for gradients: a large alpha and many batches a step make d rise.
 COMMAND = (
     "accelerate launch flux_train_network.py --network_module networks.lora_flux_grid --unet_lr 1e-4 --network_dim 4 "
-    "--network_args loraplus_lr_ratio=4 train_double_block_indices=0-1 --optimizer_type AdamW8bit --lr_scheduler cosine "
-    "--max_train_epochs 3 --network_alpha 64 --gradient_accumulation_steps 16 --log_with tensorboard --logging_dir {logs}"
+    "--network_args loraplus_lr_ratio=4 train_double_block_indices=0-1 --optimizer_type AdamW8bit --network_alpha 64 "
+    "--lr_scheduler cosine --max_train_epochs 3 --gradient_accumulation_steps 16 --log_with tensorboard "
+    "--logging_dir {logs}"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def probe_of(source: str, d0: float) -> ProbeCommand:
 
     Raises: GridError where the config is wrong, or holds nothing to probe.
     """
-    is_text = len(source.split()) > 1 and not Path(source).is_file()
+    # os.path's isfile, unlike Path's, takes a command that is longer than a file name can be.
+    is_text = len(source.split()) > 1 and not os.path.isfile(source)
     config = require(read_training(source, is_text=is_text))
     script = config.script
     if script and not source.endswith(".toml"):  # with its folder, as the user's command has it
