@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from lr_grid.errors import GridError
-from lr_grid.recommend.probe import check_growth, read_probe
+from lr_grid.recommend.probe import check_growth
 from lr_grid.recommend.probe_command import probe_command
 from lr_grid.recommend.probe_log import from_scalars
+from lr_grid.recommend.probe_read import read_probe
 from lr_grid.recommend.training_probe import probe_of
 
 prodigyopt = pytest.importorskip("prodigyopt")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trainers.sd_scripts import SdScripts
 
-from lr_grid.recommend.probe import read_probe
+from lr_grid.recommend.probe_read import read_probe
 from lr_grid.recommend.training_probe import probe_of
 
 pytestmark = pytest.mark.trainer

@@ -109,7 +109,8 @@ def _rules(args: argparse.Namespace) -> int:
 
 def _probe(args: argparse.Namespace) -> int:
     from lr_grid.recommend import report
-    from lr_grid.recommend.probe import LIMITS, read_probe
+    from lr_grid.recommend.probe import LIMITS
+    from lr_grid.recommend.probe_read import read_probe
     from lr_grid.recommend.recommendation import from_probe
 
     name = args.optimizer or "AdamW"

@@ -11,12 +11,11 @@ the problem scales d0 with it, so what has to hold on another model is d of abou
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from lr_grid.errors import GridError, listed
+from lr_grid.errors import GridError
 from lr_grid.recommend.recommendation import Range
 
 FACTOR = (2.2, 2.7)
@@ -58,62 +57,6 @@ class Probe:
         """The range of base LRs (absolute, for AdamW)."""
         low, high = (factor * self.d for factor in FACTOR)
         return Range(low, math.sqrt(low * high), high)
-
-
-def read_probe(path: str) -> Probe:
-    """Reads d from a saved state (its folder, or optimizer.bin) or from a TensorBoard log (its file, or a folder that
-    holds it); where ``path`` is a number, it is d itself.
-
-    Raises: GridError where there is nothing to read, more than one run, or a d that never moved.
-    """
-    number = _as_number(path)
-    if number is not None:
-        return Probe("--from-probe", number, None, notes=["d was given as a number: nothing of its run was checked."])
-    where = Path(path).expanduser()
-    if not where.exists():
-        raise GridError([f"--from-probe: {path}: no such file or folder"])
-    states, logs = _candidates(where)
-    if states:
-        from lr_grid.recommend.probe_state import read_state
-
-        return read_state(_only(states, path, "saved states"))
-    if logs:
-        from lr_grid.recommend.probe_log import read_logs
-
-        return read_logs(logs, path)
-    raise GridError(
-        [
-            f"--from-probe: {path}: holds neither a saved state (optimizer.bin, written with --save_state) nor a "
-            "TensorBoard log (events.out.tfevents.*, written with --logging_dir)"
-        ]
-    )
-
-
-def _as_number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    if not (math.isfinite(number) and 0 < number < 1):
-        raise GridError([f"--from-probe: d is a number above 0 and below 1, not {text}"])
-    return number
-
-
-def _candidates(where: Path) -> tuple[list[Path], list[Path]]:
-    """(optimizer.bin files, event files) at or below a path."""
-    if where.is_file():
-        is_log = "tfevents" in where.name
-        return ([], [where]) if is_log else ([where], [])
-    if (where / "optimizer.bin").is_file():
-        return [where / "optimizer.bin"], []
-    return sorted(where.rglob("optimizer.bin")), sorted(where.rglob("*tfevents*"))
-
-
-def _only(found: Sequence[Path], path: str, what: str) -> Path:
-    if len(found) > 1:
-        names = listed(str(one.parent) for one in found)
-        raise GridError([f"--from-probe: {path}: holds {len(found)} {what}: name one of {names}"])
-    return found[0]
 
 
 def check_settings(group: Mapping[str, Any]) -> list[str]:
