@@ -78,9 +78,8 @@ def parser_of_main(path: Path) -> argparse.ArgumentParser:
         raise Built
 
     module = import_module(f"musubi_tuner.{path.stem}")
-    with mock.patch.object(argparse.ArgumentParser, "parse_args", stop):
-        with contextlib.suppress(Built):
-            module.main()
+    with mock.patch.object(argparse.ArgumentParser, "parse_args", stop), contextlib.suppress(Built):
+        module.main()
     return built[0]
 
 
