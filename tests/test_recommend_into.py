@@ -193,6 +193,7 @@ def test_spans_of_any_text_that_is_toml_are_its_keys(text):
         ("grid.toml", "a = [", "cannot be read as TOML"),
         ("grid.toml", 'slef_attn_lr = "2x"', "slef_attn_lr"),
         ("grid.toml", 'default_lr = "0.5x"', "default_lr = 0.5x is a multiple of the base LR"),
+        ("grid.toml", 'preset = "style"', "the LRs of a preset are multiples of the trainer's LR"),
         ("grid.toml", "[per_layer_lr]\nenabled = true\n", "holds a published block"),
     ],
 )

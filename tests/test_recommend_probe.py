@@ -264,7 +264,12 @@ def test_a_probe_of_text_encoders_alone_keeps_them():
     [
         ("networks.lora_grid", {"conv_dim": "2"}, "networks.lora", {"conv_dim": "2"}),
         ("networks.lora", {"down_lr_weight": "sine"}, "networks.lora", {}),
-        ("networks.lycoris_grid", {"preset": "attn-mlp", "ffn_lr": "2x"}, "lycoris.kohya", {"preset": "attn-mlp"}),
+        (
+            "networks.lycoris_grid",
+            {"preset": "attn-mlp", "grid_preset": "style"},
+            "lycoris.kohya",
+            {"preset": "attn-mlp"},
+        ),
         ("networks.lora_flux_grid", {"preset": "style", "network_reg_lrs": "a=1"}, "networks.lora_flux", {}),
         ("lr_grid.musubi.lora_wan_grid", {"ffn_lr": "2x"}, "networks.lora_wan", {}),
         ("lr_grid.musubi.lycoris_grid", {}, "lycoris.kohya", {}),

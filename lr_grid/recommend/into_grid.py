@@ -29,6 +29,7 @@ from lr_grid.errors import GridError, Problems
 from lr_grid.files import write_text
 from lr_grid.grid_settings import GridSettings
 from lr_grid.gridfile import PUBLISHED_BLOCK, GridFile, read_table
+from lr_grid.keys import PRESET_KEYS
 from lr_grid.recommend.toml_spans import top_end, values
 from lr_grid.settings import PUBLISHED_DEFAULTS, read_settings
 from lr_grid.values import NUMBER, Rate, flag
@@ -118,6 +119,10 @@ def _settings(path: str, table: dict[str, Any]) -> GridSettings:
 
     Raises: GridError where it is no grid, or a published block (whose LRs are another tool's to write).
     """
+    named = [key for key in PRESET_KEYS if key in table]
+    if named:
+        cure = "give the trainer the LR (--unet_lr) and leave the file as it is"
+        raise GridError([f"--into: {path}: {named[0]}: the LRs of a preset are multiples of the trainer's LR; {cure}"])
     problems = Problems()
     try:
         file = read_table(path, table)

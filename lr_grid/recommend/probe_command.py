@@ -25,7 +25,6 @@ _UPSTREAM_RATES = (
     "base",
     "resume_grid",
     "log_grad_norms",
-    "preset",  # LyCORIS has an argument of this name, which chooses modules and stays
 )
 _SCHEDULE = ("lr_warmup_steps", "lr_decay_steps", "lr_scheduler_num_cycles", "lr_scheduler_power", "lr_scheduler_args")
 _SCHEDULE_TOO = ("lr_scheduler_type", "lr_scheduler_timescale", "lr_scheduler_min_lr_ratio")
@@ -163,10 +162,11 @@ def _base_network(module: str, network_args: Mapping[str, str]) -> tuple[str, di
     elif module.endswith("_grid") and module.startswith(_GRID_PACKAGES):
         name = module.rpartition(".")[2].removesuffix("_grid")
         base = _LYCORIS if name == "lycoris" else f"networks.{name}"
-    dropped = set(_UPSTREAM_RATES) - ({"preset"} if base == _LYCORIS else set())
+    # LyCORIS' own preset chooses modules, and stays.
+    upstreams = (*_UPSTREAM_SELECTION, "preset") if base == _LYCORIS else _UPSTREAM_SELECTION
     kept = {
         key: value
         for key, value in network_args.items()
-        if key not in dropped and (not is_grid_key(key) or key in _UPSTREAM_SELECTION)
+        if key not in _UPSTREAM_RATES and (not is_grid_key(key) or key in upstreams)
     }
     return base, kept
