@@ -105,10 +105,10 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     asked = _with_convs(obeyed, settings, known, run) if active else obeyed
     split = asked.get("split_qkv") == "True"
     indices = tuple(filter(is_indices, asked)) if split or not active else ()
-    weights = weights_of(obeyed, model.layout.family == "sdxl")
-    unmade = () if active or weights is None else [block for block, weight in enumerate(weights) if weight == 0]
-    stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha, indices, frozenset(unmade))
     try:
+        weights = weights_of(obeyed, model.layout.family == "sdxl")
+        unmade = () if active or weights is None else [block for block, weight in enumerate(weights) if weight == 0]
+        stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha, indices, frozenset(unmade))
         stand_in.check()
         made = _Made(base, stand_in, "conv_dim" in asked and "conv_dim" not in obeyed, settings, model.layout)
     except (AssertionError, ValueError, IndexError) as error:
@@ -132,7 +132,8 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
         plan = make_plan_without_grid(grid, facts, lrs, parts, base)
         notices = [GRID_OFF.format(base), *notices, *one_lr]
     plan = replace(plan, element_size=run.element_size)
-    groups, descriptions = build_groups(plan, made.named_shapes(plan))
+    shapes = made.named_shapes(plan)
+    groups, descriptions = build_groups(plan, shapes) if active else _groups_without_grid(plan, grid, shapes, base)
     advice = many_groups(len(groups), settings) if active else []
     return Preview(_with_notices(plan, [*notices, *about, *advice, *one_sided(plan, base)]), base, groups, descriptions)
 
@@ -141,7 +142,7 @@ class _Made:
     """What the network module makes: its modules with their first ranks, then those that the settings give them."""
 
     def __init__(self, base: str, stand_in: StandIn, only_named_convs: bool, settings: GridSettings, layout: Layout):
-        self.base, self.arguments = base, stand_in.arguments
+        self.base, self.arguments, self.is_oft = base, stand_in.arguments, stand_in.is_oft
         made = {layer.site.name: (layer, stand_in.made(layer)) for layer in stand_in.layers()}
         here = {name: (layer, module) for name, (layer, module) in made.items() if module is not None}
         if only_named_convs:
@@ -164,9 +165,8 @@ class _Made:
         ups: list[str] = []
         loraplus = settings.loraplus or any(encoder.loraplus for encoder in settings.encoders.values())
         if loraplus:
-            tensors = [
-                t for n, m in self.modules.items() for t in trained_tensors(self.base, self._tensors_at(n, m.rank))
-            ]
+            ranked = () if self.is_oft else self.modules.items()  # OFT has no up side, and not every rank
+            tensors = [t for n, m in ranked for t in trained_tensors(self.base, self._tensors_at(n, m.rank))]
             ups = [name for name, _ in tensors if side_of(name) == "up"]
             if not ups:
                 problems.add(NO_UP_SIDE)
@@ -241,6 +241,27 @@ def _lrs_of(base: str, lrs: TrainerLrs) -> tuple[TrainerLrs, list[str]]:
         return lrs, []
     differ = len(set(lrs.text_encoders)) > 1
     return replace(lrs, text_encoders=lrs.text_encoders[:1]), [one_te_lr(base, lrs.text_encoders[0])] if differ else []
+
+
+def _groups_without_grid(
+    plan: Plan, grid: BoundGrid, shapes: Mapping[str, Sequence[tuple[str, Any]]], base: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """As the network modules make them: equal LRs in one group only within a text encoder or the model, an entry of
+    network_reg_lrs, a block with a weight of its own, and a side with LoRA+."""
+    together: dict[tuple[Any, ...], dict[str, list[tuple[str, Any]]]] = {}
+    for row in plan.rows:
+        site, rule = row.site, grid.upstream_rule(row.site)
+        part = "te" if base in _ONE_ENCODER_LR and site.part != MAIN_PART else site.part
+        block = site.block if part == MAIN_PART and grid.main.block_weight else None
+        for name, shape in shapes.get(site.name, ()):
+            key = (part, block, rule and id(rule), grid.loraplus(site) is not None and side_of(name) == "up")
+            together.setdefault(key, {}).setdefault(site.name, []).append((name, shape))
+    groups: list[dict[str, Any]] = []
+    descriptions: list[str] = []
+    for named in together.values():
+        made, words = build_groups(plan, named)
+        groups, descriptions = [*groups, *made], [*descriptions, *words]
+    return groups, descriptions
 
 
 def _trains(part: str, run: Run) -> bool:

@@ -70,6 +70,16 @@ class StandIn:
         conv_dim = self.arguments.get("conv_dim")
         if conv_dim is not None and self.module == "networks.dylora" and int(conv_dim) != (self.dim or DEFAULT_DIM):
             raise ValueError("conv_dim must be the same as --network_dim")
+        unit = int(self.arguments.get("unit") or 1)
+        if unit < 1 or (self.dim or DEFAULT_DIM) % unit:
+            raise ValueError(f"unit={unit}: the rank ({self.dim or DEFAULT_DIM}) must be a multiple of it")
+        if self.module == "networks.lora_flux" and self.arguments.get("split_qkv") == "True":
+            fused = [layer for layer in self.network.layers if re.search(r"double_blocks.*qkv", layer.site.path)]
+            if any(self.made(layer) for layer in fused):
+                raise ValueError(
+                    "split_qkv=True crashes on double blocks (a bug of sd-scripts). Train single blocks only"
+                    " (train_blocks=single, or train_double_block_indices=none), or leave split_qkv out"
+                )
 
     def made(self, layer: Layer) -> MadeModule | None:
         """What the network module would make for a layer; None where it would make nothing.
@@ -89,9 +99,17 @@ class StandIn:
         alpha = self._of_block(f"{conv}block_alphas", layer, float, alpha) if in_unet else alpha
         if not rank:
             return None
-        # An alpha of 0, or none, is the rank, whatever that becomes.
+        if self.is_oft:  # there alpha is the constraint
+            own = Rate(1e-3 if self.alpha is None else self.alpha)
+            return MadeModule(rank, own, layer.is_large_conv, math.prod(layer.shape))
+        # An alpha of 0 is the rank, whatever that becomes.
         own = Rate(float(alpha)) if alpha else Rate(1.0, relative=True)
         return MadeModule(rank, own, layer.is_large_conv, math.prod(layer.shape))
+
+    @property
+    def is_oft(self) -> bool:
+        """Whether its modules are OFT's, which has no LoRA pairs."""
+        return self.module.startswith("networks.oft")
 
     @property
     def matches_whole_paths(self) -> bool:
