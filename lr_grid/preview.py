@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lr_grid.advice import many_groups, one_sided, one_te_lr
+from lr_grid.advice import many_groups, one_sided, one_te_lr, same_names
 from lr_grid.anatomy import Layout
 from lr_grid.arguments import GRID_OFF, split_off
 from lr_grid.binding import BoundGrid, bind_settings
@@ -120,6 +120,8 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     active = made.check_arguments(settings, obeyed, model.layout.family, problems) or active
     notices = idle_arguments(base, {**passed, **dict.fromkeys(settings.ranks.keys)})
     notices += about_reg_dims(passed, settings.given)
+    if active and run.trains_text_encoders and base == "networks.dylora" and len(made.sites.encoder_of) > 1:
+        problems.add(same_names(base))
     facts, about = made.facts(grid, base_ranks_notice(passed, settings, base), problems)
     problems.raise_if_any()
     parts = [p for p in dict.fromkeys(s.part for s in made.sites.all) if _trains(p, run)]
