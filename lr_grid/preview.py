@@ -106,7 +106,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     split = asked.get("split_qkv") == "True"
     indices = tuple(filter(is_indices, asked)) if split or not active else ()
     try:
-        weights = weights_of(obeyed, model.layout.family == "sdxl")
+        weights = weights_of(base, obeyed, model.layout.family == "sdxl")
         unmade = () if active or weights is None else [block for block, weight in enumerate(weights) if weight == 0]
         stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha, indices, frozenset(unmade))
         stand_in.check()
@@ -125,6 +125,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     facts, about = made.facts(grid, base_ranks_notice(passed, settings, base), problems)
     problems.raise_if_any()
     parts = [p for p in dict.fromkeys(s.part for s in made.sites.all) if _trains(p, run)]
+    after: list[str] = []
     if active:
         plan = make_plan(grid, facts, run.lrs, parts)
         # A module that does not train is not made.
@@ -132,12 +133,13 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     else:
         lrs, one_lr = _lrs_of(base, run.lrs)
         plan = make_plan_without_grid(grid, facts, lrs, parts, base)
-        notices = [GRID_OFF.format(base), *notices, *one_lr]
+        notices, after = [GRID_OFF.format(base), *notices], one_lr
     plan = replace(plan, element_size=run.element_size)
     shapes = made.named_shapes(plan)
     groups, descriptions = build_groups(plan, shapes) if active else _groups_without_grid(plan, grid, shapes, base)
     advice = many_groups(len(groups), settings) if active else []
-    return Preview(_with_notices(plan, [*notices, *about, *advice, *one_sided(plan, base)]), base, groups, descriptions)
+    about_plan = [*advice, *one_sided(plan, base), *after]
+    return Preview(_with_notices(plan, [*notices, *about, *about_plan]), base, groups, descriptions)
 
 
 class _Made:
@@ -182,7 +184,8 @@ class _Made:
     ) -> tuple[dict[str, ModuleFacts], list[str]]:
         """(facts of every module at the rank that the settings give it, what is to be said of them)"""
         if not any(part.settings.ranks.keys for part in grid.parts.values()):
-            return {name: self._facts_at(name, m.rank, m.alpha.resolve(m.rank)) for name, m in self.modules.items()}, []
+            as_made = {name: Choice(m.rank, None, m.alpha, "--network_dim", m.rank) for name, m in self.modules.items()}
+            return self._facts_of_chosen(as_made, problems), []
         chosen = choose_ranks(grid, self.modules, problems)
         problems.raise_if_any()
         frozen = frozen_names(grid)
@@ -260,7 +263,10 @@ def _groups_without_grid(
             together.setdefault(key, {}).setdefault(site.name, []).append((name, shape))
     groups: list[dict[str, Any]] = []
     descriptions: list[str] = []
-    for named in together.values():
+    places = list(dict.fromkeys(key[:2] for key in together))
+    first = [*map(id, grid.upstream_rules), None]  # what a rule decides comes before the rest
+    for key in sorted(together, key=lambda key: (places.index(key[:2]), first.index(key[2]), key[3])):
+        named = together[key]
         made, words = build_groups(plan, named)
         groups, descriptions = [*groups, *made], [*descriptions, *words]
     return groups, descriptions
