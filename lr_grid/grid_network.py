@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from lr_grid.arguments import GRID_OFF
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, lrs_of_rows, named_parameters, trainer_lrs
@@ -29,7 +30,6 @@ from lr_grid.words import MAIN_PART
 
 MANY_GROUPS = 100
 """From here on groups are felt in the optimizer step and in a tracker's logs (2 scalars a group in sd-scripts)."""
-_GRID_OFF = "no argument of the grid's own was given: these are {}'s groups, untouched"
 
 
 @dataclass
@@ -231,7 +231,7 @@ class GridMixin:
                     f"{state.base} gives every text encoder the first LR ({given[0]:g});"
                     " with any grid argument each has its own"
                 )
-        state.plan = _with_notices(state.plan, [_GRID_OFF.format(state.base), *state.notices])
+        state.plan = _with_notices(state.plan, [GRID_OFF.format(state.base), *state.notices])
         announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
         return result
 

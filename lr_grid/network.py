@@ -20,30 +20,18 @@ from torch import nn
 from lr_grid.accepted import known_keys
 from lr_grid.anatomy import Layout
 from lr_grid.anatomy.detect import read_layout
+from lr_grid.arguments import split_off
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
 from lr_grid.grid_settings import GridSettings
-from lr_grid.keys import HINTS, RANK_PARSERS, is_grid_key, is_indices
-from lr_grid.network_ranks import (
-    DEFAULT_DIM,
-    base_ranks_notice,
-    check_conv_dim,
-    check_lengths,
-    hand_over,
-    put_ranks,
-    unasked_convs,
-)
-from lr_grid.passed_on import (
-    BLOCK_WEIGHTS,
-    INJECTED,
-    check_arguments,
-    check_block_curves,
-    check_regex_pairs,
-)
+from lr_grid.keys import is_grid_key, is_indices
+from lr_grid.network_ranks import check_conv_dim, put_ranks, unasked_convs
+from lr_grid.passed_on import BLOCK_WEIGHTS, INJECTED, NO_UP_SIDE
 from lr_grid.placing import read_sites
 from lr_grid.plan import ModuleFacts
-from lr_grid.quirks import check_flags, check_lycoris, idle_arguments, takes_a_dropout
+from lr_grid.quirks import check_lycoris, idle_arguments, takes_a_dropout
+from lr_grid.rank_arguments import DEFAULT_DIM, base_ranks_notice
 from lr_grid.rank_settings import RankSettings
 from lr_grid.remake import noted
 from lr_grid.settings import read_settings
@@ -229,19 +217,8 @@ class GridModule:
         self, kwargs: dict[str, Any], settings: GridSettings, layout: Layout, function: Any, problems: Problems
     ) -> tuple[dict[str, Any], list[str]]:
         """(what of --network_args is handed on to the wrapped module, checked; lines about what has no effect there)"""
-        known, given = self._known, settings.given
-        own_ranks = hand_over(settings, kwargs, known or frozenset(), self.base_name, layout)
-        check_lengths(own_ranks, settings, layout, problems)
-        passed = {
-            key: value
-            for key, value in kwargs.items()
-            if not is_grid_key(key) or (key in (known or ()) and (key not in RANK_PARSERS or key in own_ranks))
-        }
-        settings.ranks = settings.ranks.without(own_ranks)
-        check_arguments(self.base_name, known, passed, HINTS, problems)
-        check_regex_pairs(passed, problems)
-        check_block_curves(passed, problems)
-        check_flags(self.base_name, passed, problems)
+        given = settings.given
+        passed = split_off(self.base_name, self._known, kwargs, settings, layout, problems)
         check_lycoris(self.base, passed, problems)
         notices = idle_arguments(self.base_name, {**passed, **dict.fromkeys(settings.ranks.keys)})
         if function is not self._make:  # made from weights, a module takes fewer keys than it knows
@@ -317,7 +294,7 @@ def _check_loraplus(settings: GridSettings, modules: Sequence[nn.Module], proble
         return False
     ups = [name for module in modules for name, _ in own_parameters(module) if side_of(name) == "up"]
     if not ups:
-        problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
+        problems.add(NO_UP_SIDE)
     return not all(map(is_known_plus, ups))
 
 

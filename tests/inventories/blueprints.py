@@ -29,7 +29,7 @@ from lr_grid.upstream import module_name, network_modules
 from lr_grid.words import MAIN_PART
 
 Row = list[Any]
-"""[dotted path with {} for the block's number, component, shape of the weight, the argument it needs, the arguments that give its rank]
+"""[path with {} for the block's number, component, shape of the weight, the argument it needs, those of its rank]
 
 The last two are left out where both are empty. Of several arguments (a|b) the first that is given counts; ``in_dims:2``
 is the third number of in_dims."""
@@ -91,8 +91,9 @@ def probe(module: str, create: Callable[..., nn.Module], keys: Iterable[str], mo
     found = {name: layer for name, (layer, _) in layers().items()}
     known = [key for key in keys if key != "neuron_dropout"]
     for key in [key for key in ADDING if key in known]:
-        rank_key = key if key == "conv_dim" else ""
         for name, (layer, _) in layers(**{key: ADDING[key]}).items():
+            is_large = any(size != 1 for size in layer.shape[2:])  # conv_dim adds time projections, too
+            rank_key = key if key == "conv_dim" and is_large else ""
             found.setdefault(name, Layer(layer.site, layer.shape, key, rank_key))
     find_rank_keys(found, known, layers)
     for key in [key for key in LISTS if key in known]:
@@ -220,7 +221,7 @@ def matches(part: str, index: int, listed: Sequence[Any]) -> bool:
 
 
 def of_trainer(trainer: str, folder: str) -> dict[str, Any]:
-    """The files of one trainer's models. That the modules of ``also`` adapt the same layers, test_families_kohya sees."""
+    """The files of one trainer's models. (That the modules of ``also`` adapt the same layers, test_families_kohya sees.)"""
     if trainer == "sd_scripts":
         sys.path.append(folder)
         import sd_scripts as models
