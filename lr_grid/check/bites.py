@@ -21,7 +21,7 @@ class Bite:
     """One combination that bites."""
 
     at: str
-    """The argument whose line is shown."""
+    """The argument (or the key of --network_args) whose line is shown."""
     applies: Callable[[Subject], object]
     message: str
     cure: str = ""
@@ -182,7 +182,7 @@ BITES: tuple[Bite, ...] = (
     ),
     # networks/lora_flux.py:908: one name is unpacked from three sizes
     Bite(
-        "network_args",
+        "split_qkv",
         lambda s: (
             _is_base(s, "lora_flux")
             and _network_arg(s, "split_qkv") == "True"
@@ -287,13 +287,11 @@ def check_bites(subject: Subject) -> None:
         if bite.needs_all and not subject.is_whole:
             continue
         if bite.applies(subject):
-            at = "split_qkv" if "split_qkv" in bite.message else bite.at
-            place = config.network_args_where.get(at) or config.place(_given(subject, bite))
+            place = config.network_args_where.get(bite.at) or config.place(_given(subject, bite))
             subject.tell(bite.severity, place, bite.message, bite.cure)
 
 
 def _given(subject: Subject, bite: Bite) -> str:
-    """The argument of a bite that stands in the config."""
-    if bite.at in subject.config.where:
-        return bite.at
-    return next((name for name in subject.config.where if name in bite.message), bite.at)
+    """The argument of a bite that stands in the config: itself, or one of its family (``..._to_disk``)."""
+    where = subject.config.where
+    return bite.at if bite.at in where else next((name for name in where if name.startswith(bite.at)), bite.at)

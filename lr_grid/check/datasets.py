@@ -57,7 +57,9 @@ class DatasetFile:
         for key, value in table.items():
             if key == "subsets" and part.endswith("_dataset"):
                 continue
-            if key not in known:
+            if self.trainer == "musubi-tuner" and key in _RENAMED:
+                self.tell("warning", (*path, key), f"{key} is called {_RENAMED[key]} now")
+            elif key not in known:
                 self.unknown(key, part, path)
             elif not fits(value, known[key]):
                 shown = str(value).lower() if isinstance(value, bool) else repr(value)
@@ -73,14 +75,12 @@ class DatasetFile:
         )
 
     def whose(self, key: str, part: str) -> str:
-        if self.trainer == "musubi-tuner" and key in _RENAMED:
-            return f"It is called {_RENAMED[key]} now"
         places = {name for name, known in self.schema.items() if key in known and name != part}
         if places:
             return f"It belongs into {' or '.join(sorted({_place(name) for name in places}))}"
         other = next(trainer for trainer in TRAINERS if trainer != self.trainer)
         if any(key in known for known in dataset_schema(other).values()):
-            return f"It is {other}'s"
+            return f"It belongs to {other}"
         hint = did_you_mean(key, [*self.schema[part], *{k for known in self.schema.values() for k in known}]).strip()
         if hint:
             return hint
@@ -212,9 +212,15 @@ def is_dataset_config(data: Table) -> bool:
 
 
 def _trainer_of(data: Table) -> str:
-    """Whose dataset config this is."""
-    text = json.dumps(data, default=str)
-    return "musubi-tuner" if any(f'"{key}"' in text for key in (*_SOURCES, "cache_directory")) else "sd-scripts"
+    """Whose dataset config this is: only sd-scripts has subsets, only musubi-tuner has folders without them."""
+    datasets = [one for one in data.get("datasets") or [] if isinstance(one, dict)]
+    if any("subsets" in one for one in datasets):
+        return "sd-scripts"
+    return (
+        "musubi-tuner"
+        if any(key in one for one in datasets for key in (*_SOURCES, "cache_directory"))
+        else "sd-scripts"
+    )
 
 
 def check_dataset(subject: Subject, name: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the grid would refuse: --network_args on the model that the config trains, or by themselves where it is unknown."""
+"""What the grid would refuse: --network_args on the model that the config trains, or by themselves."""
 
 from __future__ import annotations
 

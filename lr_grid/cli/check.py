@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lr_grid.training.finding import COMMAND_LINE
+
 if TYPE_CHECKING:
     from lr_grid.training import Finding
 
@@ -112,35 +114,36 @@ def _print_json(findings: list[Finding]) -> None:
 
 
 def _print(findings: list[Finding]) -> None:
-    from rich.text import Text
-
     from lr_grid.cli.output import console
 
     out = console()
-    for file, group in groupby(findings, key=lambda finding: finding.place.file):
-        out.print(Text(file, "bold"))
-        for finding in group:
-            out.print(_line(finding), soft_wrap=not out.is_terminal)
+    if out.is_terminal:
+        for file, group in groupby(findings, key=lambda finding: finding.place.file):
+            out.print(file, style="bold")
+            out.print(_table(list(group)))
+    else:  # one line each, for grep and for logs
+        for finding in findings:
+            print(f"{finding.place}  {finding.severity}  {finding.text}")
     counts = [(severity, sum(f.severity == severity for f in findings)) for severity in _COLOURS]
     summary = ", ".join(f"{count} {severity}{'s' if count > 1 else ''}" for severity, count in counts if count)
     out.print(summary or "nothing found")
 
 
-def _line(finding: Finding):
+def _table(findings: list[Finding]):
+    """The findings of one file: place, severity, message and cure."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
-    place = finding.place
-    table.add_column(min_width=24, no_wrap=True)
-    table.add_column(min_width=7)
+    table.add_column(no_wrap=True)
+    table.add_column()
     table.add_column(overflow="fold")
-    message = Text(finding.message)
-    if finding.cure:
-        message.append(f". {finding.cure}" if not finding.message.endswith("?") else f" {finding.cure}", "green")
-    table.add_row(
-        f"  {Path(str(place)).name if place.line else place}",
-        Text(finding.severity, _COLOURS[finding.severity]),
-        message,
-    )
+    for finding in findings:
+        place = finding.place
+        where = (
+            f"{Path(place.file).name}:{place.line}" if place.file != COMMAND_LINE and place.line else place.flag or "-"
+        )
+        message = Text(finding.text)
+        message.stylize("green", len(finding.text) - len(finding.cure))
+        table.add_row(f"  {where}", Text(finding.severity, _COLOURS[finding.severity]), message)
     return table

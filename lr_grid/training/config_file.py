@@ -142,7 +142,9 @@ class _Reader:
 def wrong_type(option: Option, value: Any) -> str:
     """What is wrong with the type of a TOML value; empty where it is right (the trainers convert nothing)."""
     if option.is_flag:
-        return "" if isinstance(value, bool) else f"wants true or false, {value!r} counts as {bool(value)}".lower()
+        if isinstance(value, str):
+            return f'wants true or false without quotes: any text counts as true, "{value}" too'
+        return "" if isinstance(value, bool) else f"wants true or false, not {value!r}"
     if option.is_list:
         if isinstance(value, list):
             return next((text for item in value if (text := _wrong_scalar(option, item))), "")

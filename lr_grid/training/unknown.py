@@ -28,7 +28,7 @@ def tell_unknown(config: TrainingConfig) -> None:
         if one.place.flag:
             effect = "the parser stops at it"
         else:
-            effect = "is ignored" if not isinstance(one.value, dict) else "only one level of tables is read"
+            effect = "it is ignored" if not isinstance(one.value, dict) else "only one level of tables is read"
         hint = _whose(config, one.dest)
         subject = f"{script} {verb} {name}" if verb == "has no" else f"{script} has {name}"
         config.findings.append(Finding("error", one.place, f"{subject}: {effect}", hint))
@@ -46,7 +46,7 @@ def _whose(config: TrainingConfig, dest: str) -> str:
         return f"It is an option of {_listed(having[config.trainer])}"
     if having:
         trainer, names = next(iter(having.items()))
-        return f"It is {trainer}'s ({_listed(names)}){_instead(config, dest)}"
+        return f"It belongs to {trainer} ({_listed(names)}){_instead(config, dest)}"
     if dest in _LAUNCHERS:
         return _LAUNCHERS[dest].capitalize()
     hint = did_you_mean(dest, own).strip()
