@@ -8,13 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from inventories.running import run_inventory
 
 from lr_grid.check import check_dataset_file, check_training
 from lr_grid.check.dataset_types import fits
 from lr_grid.check.datasets import is_dataset_config
 from lr_grid.cli.main import main
+from lr_grid.keys import KEYS
 from lr_grid.training import TomlError, read_training
 from lr_grid.training.config_file import parse_toml
+from lr_grid.training.tables import options, trainer_of
 
 SAMPLES = Path(__file__).parent.parent / "sample_configs"
 FLUX = """\
@@ -659,3 +664,71 @@ def test_checking_needs_no_torch(tmp_path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.splitlines() == ["nothing found", "[]"]
+
+
+# ---- the trainers as judges
+
+# Told by what comes after the schema: resolution, cache folders and sources are looked at when datasets are made.
+_LATER = ("one cache for two", "nothing to train on", "no subset, no key", "empty dataset")
+
+
+@pytest.mark.trainer
+@pytest.mark.parametrize(("trainer", "fixture"), [("sd-scripts", "sd_scripts"), ("musubi-tuner", "musubi")])
+def test_the_trainers_refuse_the_dataset_configs_that_are_found_wrong(request, tmp_path, trainer, fixture) -> None:
+    cases = {name: case for name, case in DATASETS.items() if name not in _LATER}
+    theirs = "musubi-tuner" if trainer == "sd-scripts" else "sd-scripts"
+    cases = {name: (text, found) for name, (text, found) in cases.items() if trainer_of_text(text) != theirs}
+    texts = tmp_path / "texts.json"
+    texts.write_text(json.dumps([text for text, _ in cases.values()]))
+    verdicts = run_inventory("dataset_verdicts.py", request.getfixturevalue(fixture), trainer, str(texts))
+    ours = {name: any(severity == "error" for severity, _, _ in found) for name, (_, found) in cases.items()}
+    assert {name: verdict is not None for name, verdict in zip(cases, verdicts, strict=True)} == ours
+
+
+def trainer_of_text(text: str) -> str:
+    return "musubi-tuner" if text.startswith(MUSUBI_DATASET.partition("[[")[0]) else "sd-scripts"
+
+
+# ---- nothing that is written in a config stops the check itself
+
+wild = st.recursive(
+    st.one_of(
+        st.booleans(), st.integers(-3, 3), st.sampled_from([1e-4, -0.5, float("inf"), float("nan")]), st.text("ax=,: 1")
+    ),
+    lambda of: st.one_of(st.lists(of, max_size=2), st.dictionaries(st.text("ab", min_size=1), of, max_size=2)),
+    max_leaves=3,
+)
+pairs = st.tuples(st.sampled_from(sorted(KEYS)), st.text("0123456789.-:,xaeflst_", max_size=8)).map("=".join)
+
+
+@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_value_stops_the_check(tmp_path, data) -> None:
+    script = data.draw(st.sampled_from(["flux_train_network.py", "sdxl_train_network.py", "wan_train_network.py", ""]))
+    table = options(trainer_of(script) if script else None, script or None)
+    given_values = data.draw(st.dictionaries(st.sampled_from(sorted(table)), wild, max_size=5))
+    given_values["network_args"] = data.draw(st.one_of(st.lists(pairs, max_size=3), wild))
+    if data.draw(st.booleans()):
+        given_values["network_module"] = data.draw(
+            st.sampled_from(["networks.lora_flux_grid", "lr_grid.musubi.lora_wan_grid"])
+        )
+    text = f"# {script}\n" + "".join(f"{key} = {as_toml(value)}\n" for key, value in given_values.items())
+    file = tmp_path / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    for finding in check_training(read_training(file)):
+        assert finding.message
+        assert 0 <= finding.place.line <= text.count("\n")
+
+
+def as_toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {as_toml(item)}" for key, item in value.items()) + "}"
+    return (
+        f"[{', '.join(map(as_toml, value))}]"
+        if isinstance(value, list)
+        else json.dumps(value)
+        if isinstance(value, str)
+        else str(value)
+    )

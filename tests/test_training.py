@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -223,7 +224,11 @@ whole = st.sampled_from(sorted(VALUES)).flatmap(
 
 
 @settings(deadline=None, max_examples=600)
-@given(st.one_of(st.lists(pieces, max_size=5), st.lists(whole, max_size=4).map(lambda many: sum(many, []))))
+@given(
+    st.one_of(
+        st.lists(pieces, max_size=5), st.lists(whole, max_size=4).map(lambda many: list(chain.from_iterable(many)))
+    )
+)
 @example(["--unet_lr", "-1e-4"])
 @example(["--network_args", "a=b", "-1", "--seed", "3", "--seed", "4"])
 def test_a_command_line_is_read_as_argparse_reads_it(line: list[str]) -> None:

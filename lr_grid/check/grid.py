@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from lr_grid.check.model import model_of
 from lr_grid.check.network_module import has_grid
@@ -25,11 +24,7 @@ def trainer_lrs(subject: Subject) -> TrainerLrs:
     """The LRs of the config (absolute), the parser's default where none is given."""
     default, unet, encoders = (subject.get(name) for name in ("learning_rate", "unet_lr", "text_encoder_lr"))
     several = encoders if isinstance(encoders, list) else [] if encoders is None else [encoders]
-    return TrainerLrs(_number(default, 1e-4), None if unet is None else _number(unet, 1e-4), tuple(map(float, several)))
-
-
-def _number(value: Any, otherwise: float) -> float:
-    return float(value) if isinstance(value, (int, float)) else otherwise
+    return TrainerLrs(float(default), None if unet is None else float(unet), tuple(float(lr) for lr in several))
 
 
 def run_of(subject: Subject) -> Run:
@@ -40,8 +35,8 @@ def run_of(subject: Subject) -> Run:
     return Run(
         trainer_lrs(subject),
         str(subject.get("network_module") or ""),
-        dim if isinstance(dim, int) else None,
-        _number(alpha, 1.0),
+        dim,
+        alpha,
         trains_unet=not subject.get("network_train_text_encoder_only"),
         trains_text_encoders=not unet_only,
         element_size=2 if half else 4,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from lr_grid.errors import did_you_mean
 from lr_grid.keys import HINTS, is_grid_key
+from lr_grid.models.blueprint import known_arguments
+from lr_grid.passed_on import INJECTED
 from lr_grid.training.config import TrainingConfig
 from lr_grid.training.finding import Finding
-from lr_grid.training.tables import network_keys, network_modules, options, owners
+from lr_grid.training.tables import options, owners
 
 # Not the trainers': of launchers and GUIs around them.
 _LAUNCHERS = {
@@ -77,10 +79,9 @@ def _instead(config: TrainingConfig, dest: str) -> str:
 
 
 def _is_module_key(config: TrainingConfig, dest: str) -> bool:
-    if config.trainer is None:
-        return False
-    modules = network_modules(config.trainer)
-    return any(dest in (network_keys(config.trainer, module) or ()) for module in modules) and dest != "dropout"
+    prefix = {"musubi-tuner": "musubi_tuner.", "sd-scripts": "networks."}.get(config.trainer or "", " ")
+    known = (keys for module, keys in known_arguments().items() if module.startswith(prefix))
+    return dest not in INJECTED and any(dest in keys for keys in known)
 
 
 def _listed(names: tuple[str, ...]) -> str:
