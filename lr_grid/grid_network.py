@@ -21,6 +21,7 @@ from lr_grid.guards import check_negative, check_optimizer, idle_options
 from lr_grid.plan import ModuleFacts, Plan
 from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
+from lr_grid.report.trackers import log_picture
 from lr_grid.resume import check_resume
 from lr_grid.sites import part_of
 from lr_grid.upstream import module_name, network_modules, replace_modules
@@ -54,6 +55,8 @@ class GridState:
     """Modules of the network that the plan freezes and that stand all the same, for their trained weights."""
     dropped: dict[str, ModuleFacts] = field(default_factory=dict)
     """Modules that an LR or a rank of 0 kept from being made: they stay rows of the plan."""
+    logged: bool = False
+    """Whether the trainer's log was offered the plan's picture."""
 
 
 def swap_class(network: nn.Module, state: GridState) -> None:
@@ -168,6 +171,14 @@ class GridMixin:
             parameter.requires_grad_(False)
             parameter.grad = None
         return result
+
+    def on_epoch_start(self, *args: Any, **kwargs: Any) -> Any:
+        """The first call of the trainers after their logs are open: the plan's picture goes in."""
+        state = self._grid_state
+        if not state.logged and state.plan is not None and state.args is not None:
+            state.logged = True
+            log_picture(state.plan, state.args)
+        return super().on_epoch_start(*args, **kwargs)  # type: ignore[misc]
 
     def get_trainable_params(self) -> Iterable[nn.Parameter]:
         """The optimizer's parameters: what gradient clipping measures."""

@@ -163,7 +163,7 @@ class GridModule:
     ) -> Any:
         """Checks the arguments, has ``make(arguments)`` call the wrapped module's ``function``, puts the grid on."""
         problems = Problems()
-        settings = read_settings(kwargs, problems)
+        settings = self._settings(kwargs, problems)
         layout = read_layout(unet)
         from_file = _rank_keys(settings) if function is not self._make else []
         if from_file:
@@ -173,7 +173,7 @@ class GridModule:
             notices.append(f"--dim_from_weights: the ranks are the file's: {', '.join(from_file)} set nothing")
         ranked = bool(_rank_keys(settings))
         # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
-        active = bool(settings.given - passed.keys())
+        active = bool(settings.preset or settings.given - passed.keys())
         weights = None
         only_named_convs = False
         try:
@@ -213,6 +213,12 @@ class GridModule:
         swap_class(network, state)
         return network
 
+    def _settings(self, kwargs: dict[str, Any], problems: Problems) -> GridSettings:
+        """The grid's settings. LyCORIS has a ``preset`` of its own, which keeps its name; the grid's is grid_preset
+        there."""
+        theirs = {"preset"} & (self._known or frozenset())
+        return read_settings({key: value for key, value in kwargs.items() if key not in theirs}, problems)
+
     def _arguments(
         self, kwargs: dict[str, Any], settings: GridSettings, layout: Layout, function: Any, problems: Problems
     ) -> tuple[dict[str, Any], list[str]]:
@@ -223,7 +229,8 @@ class GridModule:
         notices = idle_arguments(self.base_name, {**passed, **dict.fromkeys(settings.ranks.keys)})
         if function is not self._make:  # made from weights, a module takes fewer keys than it knows
             taken = known_keys(function) or frozenset()
-            ignored = sorted(k for k in passed if not (k in taken | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
+            ours = {key for key in passed if is_grid_key(key) and key != "preset"}  # handed on, it is LyCORIS' own
+            ignored = sorted(passed.keys() - taken - INJECTED - ours - {"network_reg_lrs"})
             if ignored:
                 notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
             if "network_reg_lrs" in passed:

@@ -78,6 +78,7 @@ def idle_ranks(grid: BoundGrid, frozen: set[str]) -> list[str]:
         ranks = part.settings.ranks
         given = [(f"{c}_dim", c) for c, rank in ranks.component_dim.items() if rank]
         given += [(f"{c}_alpha", c) for c in ranks.component_alpha]
+        given = [(name, component) for name, component in given if name not in part.settings.preset_keys]
         keys = [part.settings.key(name) for name, component in given if component not in training]
         lines += [f"{key}: nothing of it trains in this run" for key in keys]
     return list(dict.fromkeys(lines))

@@ -183,6 +183,13 @@ WRONG: dict[str, tuple[str, list[tuple[str, int, str]]]] = {
         FLUX + GRID + 'optimizer_type = "Prodigy"\n',
         [("error", 7, "--optimizer_type Prodigy knows one LR for all groups")],
     ),
+    "an optimizer of one LR, and more": (
+        FLUX + 'network_args = [\n  "slef_attn_lr=2x",\n  "ffn_lr=2x",\n]\noptimizer_type = "Prodigy"\n',
+        [
+            ("error", 7, "Did you mean self_attn_lr?"),
+            ("error", 10, "--optimizer_type Prodigy knows one LR for all groups"),
+        ],
+    ),
     "Adafactor as it comes": (
         FLUX + GRID + 'optimizer_type = "Adafactor"\n',
         [("error", 7, "with relative_step (its default) sets its own LR and ignores the grid's")],
@@ -388,6 +395,16 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "no module": (
         "flux_train_network.py --learning_rate 1e-4",
         [("error", "--network_module", "network_module is not given")],
+    ),
+    "variables of elsewhere": (
+        'flux_train_network.py --network_module networks.lora_flux_grid --learning_rate $LR "$@"'
+        ' --network_args ffn_lr=2x "${ARGS[@]}" --seed "${SEED}"',
+        [
+            ("note", "--learning_rate", "$LR holds what is not set here: it is not checked"),
+            ("note", "--learning_rate", "$@ is not set here: it is not checked"),
+            ("note", "--network_args", "${ARGS[@]} holds what is not set here"),
+            ("note", "--seed", "${SEED} holds what is not set here"),
+        ],
     ),
     "no script known": (
         "python my_own_train.py --network_module networks.lora_flux_grid --learning_rate 1e-4 --network_args ffn_lr=2x",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from lr_grid.check.model import model_of
 from lr_grid.check.network_module import has_grid
 from lr_grid.check.subject import Subject
 from lr_grid.errors import GridError, Problems
@@ -12,35 +12,13 @@ from lr_grid.keys import HINTS, is_grid_key
 from lr_grid.models import find_model
 from lr_grid.models.blueprint import known_arguments
 from lr_grid.passed_on import TRAINER_OPTIONS, check_arguments, check_block_curves, check_regex_pairs
-from lr_grid.plan import Plan, TrainerLrs
-from lr_grid.preview import Run, preview, wrapped_module
+from lr_grid.plan import Plan
+from lr_grid.preview import preview, wrapped_module
 from lr_grid.quirks import check_flags, idle_arguments
 from lr_grid.settings import read_settings
 from lr_grid.training.finding import Place
+from lr_grid.training.run import model_of, run_of
 from lr_grid.training.tables import options
-
-
-def trainer_lrs(subject: Subject) -> TrainerLrs:
-    """The LRs of the config (absolute), the parser's default where none is given."""
-    default, unet, encoders = (subject.get(name) for name in ("learning_rate", "unet_lr", "text_encoder_lr"))
-    several = encoders if isinstance(encoders, list) else [] if encoders is None else [encoders]
-    return TrainerLrs(float(default), None if unet is None else float(unet), tuple(float(lr) for lr in several))
-
-
-def run_of(subject: Subject) -> Run:
-    """What of the config bears on the plan."""
-    unet_only = subject.config.trainer != "sd-scripts" or bool(subject.get("network_train_unet_only"))
-    half = subject.get("full_fp16") or subject.get("full_bf16")
-    dim, alpha = subject.get("network_dim"), subject.get("network_alpha")
-    return Run(
-        trainer_lrs(subject),
-        str(subject.get("network_module") or ""),
-        dim,
-        alpha,
-        trains_unet=not subject.get("network_train_text_encoder_only"),
-        trains_text_encoders=not unet_only,
-        element_size=2 if half else 4,
-    )
 
 
 def check_grid(subject: Subject, model: str | None) -> Plan | None:
@@ -74,10 +52,15 @@ def check_grid(subject: Subject, model: str | None) -> Plan | None:
         known = known_arguments().get(base, frozenset())
         arguments = {key: value for key, value in arguments.items() if key in known or not is_grid_key(key)}
     subject.tell_each("warning", idle_arguments(base, arguments))
+    run = run_of(config)
     try:
-        return preview(find_model(name), arguments, run_of(subject)).plan
+        return preview(find_model(name), arguments, run).plan
     except GridError as error:
         _tell_refused(subject, error.problems)
+        refused = {key for text in error.problems for key in re.findall(r"\w+", text)[:4]}
+    try:  # what is left still has LRs that the optimizer must be able to follow
+        return preview(find_model(name), {k: v for k, v in arguments.items() if k not in refused}, run).plan
+    except GridError:
         return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lr_grid.check.bites import check_bites
 from lr_grid.check.datasets import check_dataset
-from lr_grid.check.grid import check_grid, trainer_lrs
+from lr_grid.check.grid import check_grid
 from lr_grid.check.network_module import check_network_module
 from lr_grid.check.optimizers import check_optimizers
 from lr_grid.check.proportions import check_proportions
@@ -14,6 +14,7 @@ from lr_grid.check.subject import Subject
 from lr_grid.preview import wrapped_module
 from lr_grid.training.config import TrainingConfig
 from lr_grid.training.finding import Finding, Place
+from lr_grid.training.run import trainer_lrs
 
 _RANK = {"error": 0, "warning": 1, "note": 2}
 
@@ -39,7 +40,7 @@ def check_training(
     plan = None
     if check_network_module(subject):
         plan = check_grid(subject, model)
-        check_proportions(subject, plan, trainer_lrs(subject))
+        check_proportions(subject, plan, trainer_lrs(config))
         module = str(config.values.get("network_module") or "")
         check_optimizers(subject, plan, wrapped_module(module, config.network_args))
     check_bites(subject)

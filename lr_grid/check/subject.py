@@ -10,9 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from lr_grid.training.config import TrainingConfig
-from lr_grid.training.config_file import wrong_type
 from lr_grid.training.finding import Finding, Place
-from lr_grid.training.tables import options
 
 
 @dataclass
@@ -27,10 +25,7 @@ class Subject:
     @cached_property
     def args(self) -> argparse.Namespace:
         """All arguments of the script; at the parser's default are those that were not given, or with a wrong type."""
-        config = self.config
-        table = options(config.trainer, config.script)
-        wrong = [dest for dest, value in config.values.items() if dest in table and wrong_type(table[dest], value)]
-        return argparse.Namespace(**config.defaults() | {dest: table[dest].default for dest in wrong})
+        return argparse.Namespace(**self.config.defaults())
 
     @property
     def is_whole(self) -> bool:

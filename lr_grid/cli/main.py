@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from lr_grid import __version__
 from lr_grid.errors import GridError
 
-COMMANDS = ("check", "demo")
+COMMANDS = ("show", "check", "presets", "demo")
 """Modules of this package. Each has ``add_parser(commands)``, which sets the default ``run(args) -> int``; importing
 one must stay cheap: torch and the like are imported inside ``run``."""
 

@@ -88,7 +88,7 @@ class StandIn:
         if layer.site.part != MAIN_PART:
             return False
         stacks = self.network.train_blocks.get(str(self.arguments.get("train_blocks")))
-        if stacks is not None and layer.site.stack is not None and layer.site.stack not in stacks:
+        if stacks is not None and not layer.needs and (layer.site.stack or "") not in stacks:
             return True
         return self._matches("exclude_patterns", layer) and not self._matches("include_patterns", layer)
 

@@ -70,7 +70,7 @@ class Found:
 
     layers: dict[str, Layer]
     train_blocks: dict[str, list[str]] = field(default_factory=dict)
-    """Value of train_blocks -> the stacks that are left."""
+    """Value of train_blocks -> the stacks that are left; "" stands for the modules outside them."""
 
 
 def probe(module: str, create: Callable[..., nn.Module], keys: Iterable[str], models: inventory.Models) -> Found:
@@ -106,7 +106,7 @@ def probe(module: str, create: Callable[..., nn.Module], keys: Iterable[str], mo
             left = [layer.site for layer, _ in layers(train_blocks=choice).values()]
         except AssertionError:
             continue  # another module's word
-        choices[choice] = list(dict.fromkeys(site.stack for site in left if site.part == MAIN_PART and site.stack))
+        choices[choice] = list(dict.fromkeys(site.stack or "" for site in left if site.part == MAIN_PART))
     return Found(found, choices)
 
 
@@ -221,7 +221,7 @@ def matches(part: str, index: int, listed: Sequence[Any]) -> bool:
 
 
 def of_trainer(trainer: str, folder: str) -> dict[str, Any]:
-    """The files of one trainer's models. (That the modules of ``also`` adapt the same layers, test_families_kohya sees.)"""
+    """The files of one trainer's models. test_families_kohya sees that ``also`` adapt the same layers."""
     if trainer == "sd_scripts":
         sys.path.append(folder)
         import sd_scripts as models
