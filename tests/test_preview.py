@@ -10,6 +10,7 @@ from inventories.running import run_inventory
 from lr_grid.errors import GridError
 from lr_grid.models import find_model, model_names
 from lr_grid.plan import TrainerLrs
+from lr_grid.presets import preset_names
 from lr_grid.preview import Run, preview, wrapped_module
 from lr_grid.report.jsonfile import plan_to_dict
 
@@ -189,3 +190,21 @@ def test_models_answer_to_their_common_names(name, known):
 def test_an_unknown_model_is_told_with_the_nearest():
     with pytest.raises(GridError, match=r"Did you mean qwen-image\?"):
         find_model("qwen-imge")
+
+
+def one_of_each_family():
+    models = [find_model(name) for name in model_names() if "/" not in name]
+    return {model.layout.family: model.name for model in reversed(models)}.values()
+
+
+@pytest.mark.parametrize("name", one_of_each_family())
+def test_every_preset_serves_every_family_or_says_that_it_sets_nothing(name):
+    model = find_model(name)
+    components = {layer.site.component for layer in model.networks[0].layers if not layer.needs}
+    for preset in preset_names():
+        if preset == "keep_base" and "cross_attn" not in components:
+            with pytest.raises(GridError, match="preset: keep_base sets nothing here"):
+                preview(model, {"preset": preset})
+        else:
+            made = preview(model, {"preset": preset})
+            assert any("preset" in notice for notice in made.plan.notices)
