@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lr_grid.errors import GridError
 from lr_grid.training.command import find_command
 from lr_grid.training.config import Given, TrainingConfig
 from lr_grid.training.config_file import TomlError, parse_config_file, parse_toml, read_text
-from lr_grid.training.finding import COMMAND_LINE, Finding, Place
+from lr_grid.training.finding import COMMAND_LINE, Finding
 from lr_grid.training.guess import guess, named_in
 from lr_grid.training.network_args import read_network_args
 from lr_grid.training.parse_options import parse_options
@@ -104,19 +103,3 @@ def _finished(config: TrainingConfig) -> TrainingConfig:
     dataset = config.values.get("dataset_config")
     config.dataset_config = dataset if isinstance(dataset, str) and dataset else None
     return config
-
-
-def require(config: TrainingConfig) -> TrainingConfig:
-    """The config, for those who want no other than a right one.
-
-    Raises: GridError with every error that reading it found.
-    """
-    errors = [f"{finding.place}: {finding.text}" for finding in config.findings if finding.severity == "error"]
-    if errors:
-        raise GridError(errors)
-    return config
-
-
-def source_place(config: TrainingConfig) -> Place:
-    """The place of what is about the config as a whole."""
-    return Place(config.source)
