@@ -286,7 +286,7 @@ def check_bites(subject: Subject) -> None:
 
 
 def _check_required(subject: Subject) -> None:
-    """Both trainers parse the command line alone before they read the TOML: what the parser requires must stand there."""
+    """The trainers parse the command line before they read the TOML: what the parser requires must stand there."""
     config = subject.config
     on_the_line = {one.dest for one in config.given if one.place.flag}
     for dest, option in options(config.trainer, config.script).items() if subject.is_whole else ():
