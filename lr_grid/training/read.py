@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lr_grid.errors import GridError
 from lr_grid.training.command import find_command
 from lr_grid.training.config import Given, TrainingConfig
 from lr_grid.training.config_file import TomlError, parse_config_file, parse_toml, read_text
@@ -102,4 +103,15 @@ def _finished(config: TrainingConfig) -> TrainingConfig:
     read_network_args(config)
     dataset = config.values.get("dataset_config")
     config.dataset_config = dataset if isinstance(dataset, str) and dataset else None
+    return config
+
+
+def require(config: TrainingConfig) -> TrainingConfig:
+    """The config, for those who want no other than a right one.
+
+    Raises: GridError with every error that reading it found.
+    """
+    errors = [f"{finding.place}: {finding.text}" for finding in config.findings if finding.severity == "error"]
+    if errors:
+        raise GridError(errors)
     return config
