@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
-import sys
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lr_grid.cli import source
 from lr_grid.training.finding import COMMAND_LINE
 
 if TYPE_CHECKING:
@@ -43,9 +42,7 @@ def add_parser(commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        "config", nargs="+", metavar="CONFIG|COMMAND", help="a file; or a command line, quoted or behind --; - reads it"
-    )
+    add("config", nargs="+", metavar=source.METAVAR, help=source.HELP)
     add("--dataset_config", metavar="FILE", help="the dataset config, in place of the one the config names")
     add("--model", metavar="NAME", help="the model (flux, sdxl, wan-14b, ...), where the config does not tell")
     add("--paths", action="store_true", help="files and folders that the config names must exist here, too")
@@ -73,7 +70,7 @@ def _findings(args: argparse.Namespace) -> list[Finding]:
     if args.model:
         find_model(args.model)
     try:
-        text = _command(args.config)
+        text = source.command_in(args.config)
         if text is None:
             path = Path(args.config[0])
             if path.suffix.lower() == ".toml" and is_dataset_config(parse_toml(read_text(path), str(path))):
@@ -82,18 +79,6 @@ def _findings(args: argparse.Namespace) -> list[Finding]:
     except TomlError as error:
         return [Finding("error", error.place, error.message)]
     return check_training(config, model=args.model, dataset_config=args.dataset_config, paths=args.paths)
-
-
-def _command(words: list[str]) -> str | None:
-    """The command line that was given; None where it is a file's name."""
-    if words == ["-"]:
-        return sys.stdin.read()
-    if len(words) > 1:
-        import shlex
-
-        return shlex.join(words)
-    is_command = re.search(r"\.py\s|^\s*--\w|^\s*accelerate\s", words[0]) and not Path(words[0]).is_file()
-    return words[0] if is_command else None
 
 
 def _print_json(findings: list[Finding]) -> None:

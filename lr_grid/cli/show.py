@@ -135,9 +135,6 @@ def _of_config(words: Sequence[str], model: str | None) -> _Asked:
     from lr_grid.training.run import model_of, run_of
 
     config = source.read_source(list(words))
-    wrong = [str(finding) for finding in config.findings if finding.severity == "error"]
-    if wrong:
-        raise GridError([*wrong, "lr-grid check tells more"] if len(wrong) > 1 else wrong)
     name = model or model_of(config)
     if name is None:
         raise GridError([f"{config.source}: which model this trains is not told by it: give --model"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from lr_grid.errors import GridError
@@ -17,6 +19,12 @@ from lr_grid.training.tables import options, trainer_of
 from lr_grid.training.unknown import tell_unknown
 
 __all__ = ["TomlError", "read_training"]
+
+
+def is_command(text: str) -> bool:
+    """Whether a text is a command line, and no file's name."""
+    # Not Path.is_file: it raises where a name is longer than a file's can be.
+    return bool(re.search(r"\.py\s|^\s*--\w|^\s*accelerate\s", text)) and not os.path.isfile(text)
 
 
 def read_training(source: str | Path, *, is_text: bool = False) -> TrainingConfig:
