@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from lr_grid import __version__
 from lr_grid.errors import GridError
 
-COMMANDS = ("demo",)
+COMMANDS = ("demo", "convert")
 """Modules of this package. Each has ``add_parser(commands)``, which sets the default ``run(args) -> int``; importing
 one must stay cheap: torch and the like are imported inside ``run``."""
 
@@ -22,7 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="A learning rate for every block, component and LoRA side of a diffusion model: "
         "control over what a LoRA learns and forgets, and a record of what was done.",
         epilog="examples:\n  lr-grid demo              train a LoRA under a grid, here and now\n"
-        "  lr-grid demo --help       what can be changed about it",
+        "  lr-grid demo --help       what can be changed about it\n"
+        "  lr-grid convert --help    grids from and for other tools",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"lr-grid {__version__}")

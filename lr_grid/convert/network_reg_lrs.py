@@ -1,0 +1,127 @@
+"""sd-scripts' network_reg_lrs: ``regex=LR,regex=LR``, absolute, first match wins (FLUX, HunyuanImage, Anima).
+
+lora_flux and lora_hunyuan_image search the regex in the LoRA name (underscores); lora_anima matches it against the whole
+dotted path. module_lr is searched in both. A comma separates pairs, so no regex can hold one.
+Source: sd-scripts, networks/lora_flux.py and networks/lora_anima.py.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lr_grid.convert.base import Arguments, Format, Job
+from lr_grid.convert.cells import WHOLE_PATH, can_write_cells, cell_rules
+from lr_grid.convert.quoting import split_bash
+from lr_grid.convert.source import COMMON_WHY, Source, is_block_choice, kind_of
+from lr_grid.convert.texts import config_arguments, looks_like_toml, number_text, read_toml
+from lr_grid.errors import GridError, Problems
+from lr_grid.values import number
+
+KEY = "network_reg_lrs"
+_WHOLE = re.compile(r"\^\(\?:(.*)\)\$")
+"""What a regex for a whole path is wrapped in, so that a search is a full match."""
+
+
+def _plain(text: str) -> str:
+    """The pairs, out of a command line or a config file."""
+    if looks_like_toml(text):
+        found = config_arguments(read_toml(text))
+        if found is not None:
+            if KEY not in found:
+                raise GridError([f"{KEY}: the network_args have none"])
+            return found[KEY]
+    if f"{KEY}=" in text:
+        word = next((word for word in split_bash(text) if word.startswith(f"{KEY}=")), None)
+        if word is not None:
+            return word.removeprefix(f"{KEY}=")
+    return text.strip()
+
+
+def read(text: str, job: Job) -> Arguments:
+    """Regexes as module_lr."""
+    problems = Problems()
+    rules: dict[str, str] = {}
+    for pair in _plain(text).split(","):
+        if not pair.strip():
+            continue
+        pattern, equals, lr = (part.strip() for part in pair.partition("="))
+        if not equals:
+            problems.add(f"{KEY}: {pair.strip()!r} is not regex=LR (a comma separates pairs: a regex cannot hold one)")
+            continue
+        try:
+            re.compile(pattern)
+            value = number(lr)
+        except re.error as error:
+            problems.add(f"{KEY}: the regex {pattern!r} does not compile: {error}")
+            continue
+        except ValueError as error:
+            problems.add(f"{KEY}: {pattern}: {error}")
+            continue
+        rules[pattern] = number_text(value)
+    if not rules and not problems.found:
+        problems.add(f"{KEY}: is empty; write regex=LR")
+    problems.raise_if_any()
+    if job.model is not None and job.model.name in WHOLE_PATH:
+        return {"module_lr": {f"^(?:{pattern})$": lr for pattern, lr in rules.items()}}
+    for pattern in rules:
+        if re.search(r"\\\.|\\W|\[\^|^(\^|\\A)(?!lora_|\(\?)", pattern):
+            job.losses.lose(
+                f"{pattern}: there it is searched in LoRA names only (lora_unet_double_blocks_0_...); module_lr searches"
+                " dotted paths, too, where this one may match more"
+            )
+    return {"module_lr": rules}
+
+
+def write(arguments: Arguments, job: Job) -> str:
+    """module_lr as it stands, and the grid's cells as regexes where the model's names are known."""
+    source = Source(arguments, job, KEY)
+    cells = job.model is not None and can_write_cells(job.model)
+    kinds = {"module", "component", "default", "depth", "blocks", "chosen"} if cells else {"module"}
+    holds = f"{KEY} holds absolute LRs by regex"
+    if not cells:
+        hint = "flux-dev, chroma, hunyuan-image or anima" if job.model is None else f"not for {job.model.name}"
+        holds += f"; blocks and components can be written as regexes where the LoRA names are known (--model: {hint})"
+    why = {**COMMON_WHY, "holds": holds, **dict.fromkeys(("component", "chosen", "default", "depth", "blocks"), holds)}
+    why["loraplus"] = "it stands beside network_reg_lrs, in --network_args of the same name"
+    source.finish(lambda key: kind_of(key) in kinds or (cells and is_block_choice(key)), why)
+    whole = job.model is not None and job.model.name in WHOLE_PATH
+    rules, problems = [], Problems()
+    for rule in source.settings.module_lr:
+        pattern = _upstream_pattern(rule.pattern.pattern, whole, problems)
+        rules.append((pattern, source.absolute(rule.value, f"module_lr {rule.pattern.pattern}")))
+    problems.raise_if_any()
+    rules += cell_rules(source) if cells else []
+    if len({pattern for pattern, _ in rules}) < len(rules):
+        raise GridError([f"{KEY}: module_lr gives a regex twice: upstream would keep the last"])
+    if any(lr == 0 for _, lr in rules):
+        job.losses.note(
+            f"{KEY}: what has LR 0 stays out of the optimizer there, its LoRA is made and saved all the same"
+        )
+    return ",".join(f"{pattern}={number_text(lr)}" for pattern, lr in rules)
+
+
+def _upstream_pattern(pattern: str, whole: bool, problems: Problems) -> str:
+    """A regex of module_lr as upstream matches it."""
+    for character, what in ((",", "pairs are separated by it"), ("=", "the LR begins after it")):
+        if character in pattern:
+            problems.add(f"{KEY}: the regex {pattern!r} holds a {character!r}, which it cannot there: {what}")
+    if not whole:  # an escaped dot stands between the words of a path; in the LoRA name that is an underscore
+        result = pattern.replace(r"\.", "_")
+        anchored = re.match(r"\^(?!lora_)", result)
+        return f"^lora_(?:unet|te[123]?)_{result[1:]}" if anchored and "|" not in result else result
+    inner = _WHOLE.fullmatch(pattern)
+    if inner:
+        return inner[1]
+    start = "" if pattern.startswith("^") else ".*"
+    end = "" if pattern.endswith("$") else ".*"
+    return f"{start}(?:{pattern.removeprefix('^').removesuffix('$')}){end}"
+
+
+FORMAT = Format(
+    name=KEY,
+    title="network_reg_lrs of sd-scripts' lora_flux, lora_hunyuan_image, lora_anima",
+    holds="absolute LRs by regex on the LoRA name (Anima: on the whole dotted path); no regex with a comma",
+    example=r"single_blocks_(\d|10)_=1e-3,double_blocks=2e-3",
+    read=read,
+    write=write,
+)
