@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from lr_grid.anatomy import known_inside, read_layout
+from lr_grid.anatomy.detect import known_inside, read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.facts import facts_from
@@ -17,11 +17,12 @@ from lr_grid.grid_settings import GridSettings
 from lr_grid.gridfile import ONETRAINER_BLOCK, PUBLISHED_BLOCK, read_table
 from lr_grid.groups import build_groups
 from lr_grid.keys import HINTS, is_grid_key
+from lr_grid.placing import site_in, unknown_notice
 from lr_grid.plan import Plan, TrainerLrs
 from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
 from lr_grid.settings import read_settings
-from lr_grid.sites import Sites, site_in, unknown_notice
+from lr_grid.sites import Sites
 from lr_grid.trained import (
     TrainedModule,
     freeze,

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from lr_grid.blocks import compact
 from lr_grid.plan import Plan, Row
@@ -18,8 +16,11 @@ from lr_grid.sides import side_of
 from lr_grid.sites import Site
 from lr_grid.words import COMPONENTS
 
+if TYPE_CHECKING:
+    from torch import nn
+
 _LONGEST = 60  # characters of a description: it becomes a TensorBoard tag
-Named = Sequence[tuple[str, nn.Parameter]]
+Named = Sequence[tuple[str, "nn.Parameter"]]
 """(name, parameter), the name within the network."""
 
 

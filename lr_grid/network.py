@@ -18,7 +18,8 @@ from typing import Any
 from torch import nn
 
 from lr_grid.accepted import known_keys
-from lr_grid.anatomy import Layout, read_layout
+from lr_grid.anatomy import Layout
+from lr_grid.anatomy.detect import read_layout
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
@@ -40,13 +41,13 @@ from lr_grid.passed_on import (
     check_block_curves,
     check_regex_pairs,
 )
+from lr_grid.placing import read_sites
 from lr_grid.plan import ModuleFacts
 from lr_grid.quirks import check_flags, check_lycoris, idle_arguments, takes_a_dropout
 from lr_grid.rank_settings import RankSettings
 from lr_grid.remake import noted
 from lr_grid.settings import read_settings
 from lr_grid.sides import is_known_plus, side_of
-from lr_grid.sites import read_sites
 from lr_grid.upstream import (
     block_weights,
     keep_presets,

@@ -14,12 +14,13 @@ from lr_grid.errors import Problems
 from lr_grid.facts import rank_and_alpha
 from lr_grid.grid_settings import GridSettings
 from lr_grid.passed_on import BLOCK_WEIGHTS
+from lr_grid.placing import original_of
 from lr_grid.planner import frozen_names
 from lr_grid.rank_budgets import spend_budgets
 from lr_grid.rank_settings import BLOCK_KEYS
 from lr_grid.ranks import Choice, MadeModule, choose_ranks
 from lr_grid.remake import ParameterCounts, call_of, forget_calls, remade
-from lr_grid.sites import Sites, original_of
+from lr_grid.sites import Sites
 from lr_grid.upstream import module_name, own_parameters, replace_modules
 
 DEFAULT_DIM = 4

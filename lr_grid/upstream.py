@@ -9,14 +9,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from lr_grid.errors import GridError
 from lr_grid.module_rules import ModuleRule
 from lr_grid.passed_on import BLOCK_WEIGHTS
 from lr_grid.values import Rate
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _MAIN_LISTS = ("unet_loras", "unet_ofts")
 _LISTS = ("text_encoder_loras", *_MAIN_LISTS)

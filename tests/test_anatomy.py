@@ -5,7 +5,7 @@ import torch
 from small_models import Chroma, Flux, TextEncoder
 from torch import nn
 
-from lr_grid.anatomy import read_layout
+from lr_grid.anatomy.detect import read_layout
 
 
 def component(model: nn.Module, path: str) -> str | None:

@@ -9,7 +9,7 @@ from inventories.kohya_unet import sd_position, sdxl_position
 from inventories.reading import read
 from torch import nn
 
-from lr_grid.anatomy import read_layout
+from lr_grid.anatomy.detect import read_layout
 from lr_grid.words import COMPONENTS
 
 pytest.importorskip("diffusers")

@@ -7,7 +7,8 @@ import re
 import pytest
 from torch import nn
 
-from lr_grid.anatomy import Layout, read_layout
+from lr_grid.anatomy import Layout
+from lr_grid.anatomy.detect import read_layout
 from lr_grid.anatomy.tables import FAMILIES
 from lr_grid.words import COMPONENTS
 

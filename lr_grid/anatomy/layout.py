@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from lr_grid.blocks import Block
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Rule = tuple[str, str]
 """(regular expression, searched in a module's dotted path; the component)"""
@@ -47,10 +49,17 @@ class Layout:
 
     def component_of(self, path: str, module: nn.Module | None = None) -> str | None:
         """The component of a module, None when no rule knows it. True norms are known by class, not by name."""
-        matrix = isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))  # a NormalizedLinear is no norm
-        if module is not None and "Norm" in type(module).__name__ and not matrix:
+        if module is not None and "Norm" in type(module).__name__ and not _is_matrix(module):
             return "norm"
         for pattern, component in self._inside if self.block_of(path) else self._outside:
             if pattern.search(path):
                 return component
-        return "embed" if isinstance(module, nn.Embedding) else None
+        is_embedding = any(cls.__name__ == "Embedding" for cls in type(module).__mro__)
+        return "embed" if is_embedding else None
+
+
+def _is_matrix(module: nn.Module) -> bool:
+    """Whether a module is a Linear or a convolution: a NormalizedLinear is no norm."""
+    from torch import nn  # here, because plans of models that are not there need no torch
+
+    return isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))

@@ -6,6 +6,7 @@ bear on which modules exist.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -189,6 +190,12 @@ BY_GENERAL_RULES: dict[str, Size] = {
     "Sana Video": Size("SanaVideoTransformer3DModel"),
 }
 """Models no table describes: the general rules must do (configs: the classes' defaults where nothing else is known)."""
+
+BLUEPRINTS = {
+    re.sub(r"[^a-z0-9.]+", "-", size.lower()).replace("flux.1", "flux").replace("flux.2", "flux2").strip("-"): size
+    for size in (*SIZES, *BY_GENERAL_RULES)
+}
+"""Name of a model in lr-grid (below diffusers/) -> size."""
 
 
 def build(size: str) -> nn.Module:

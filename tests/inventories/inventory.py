@@ -19,8 +19,10 @@ from unittest import mock
 import torch
 from torch import nn
 
-from lr_grid.anatomy import Layout, read_layout
-from lr_grid.sites import Site, read_sites
+from lr_grid.anatomy import Layout
+from lr_grid.anatomy.detect import read_layout
+from lr_grid.placing import read_sites
+from lr_grid.sites import Site
 from lr_grid.upstream import network_modules
 
 Models = tuple[nn.Module, Any]

@@ -134,6 +134,36 @@ CASES: tuple[Case, ...] = (
     Case("Ideogram 4", "networks.lora_ideogram4", ideogram4),
 )
 
+NAMES = {
+    "flux-kontext": "FLUX.1 Kontext",
+    "flux2-dev": "FLUX.2 dev",
+    "flux2-klein-9b": "FLUX.2 Klein 9B",
+    "flux2-klein-4b": "FLUX.2 Klein 4B",
+    "hunyuan-video": "HunyuanVideo",
+    "hunyuan-video-1.5": "HunyuanVideo 1.5",
+    "framepack": "FramePack",
+    "wan-1.3b": "Wan 2.1 T2V 1.3B",
+    "wan-14b": "Wan 2.1 T2V 14B",
+    "wan-i2v-14b": "Wan 2.1 I2V 14B",
+    "wan-flf2v-14b": "Wan 2.1 FLF2V 14B",
+    "wan22-t2v-14b": "Wan 2.2 T2V A14B",
+    "wan22-i2v-14b": "Wan 2.2 I2V A14B",
+    "qwen-image": "Qwen-Image",
+    "z-image": "Z-Image",
+    "kandinsky5-lite-video": "Kandinsky 5 Lite video",
+    "kandinsky5-lite-image": "Kandinsky 5 Lite image",
+    "kandinsky5-pro-video": "Kandinsky 5 Pro video",
+    "krea2": "Krea 2",
+    "hidream-o1": "HiDream-O1 (t2i)",
+    "hidream-o1-i2i": "HiDream-O1 (i2i)",
+    "ideogram4": "Ideogram 4",
+}
+BLUEPRINTS: dict[str, tuple[str, tuple[Case, ...]]] = {
+    name: (title, (next(case for case in CASES if case.size == title and not case.args),))
+    for name, title in NAMES.items()
+}
+"""Name of a model in lr-grid -> its title and the network modules that adapt it."""
+
 
 def make_network(module: str, unet: nn.Module, encoders: Any, args: Mapping[str, str]) -> nn.Module:
     create = import_module(f"musubi_tuner.{module}").create_arch_network

@@ -9,7 +9,8 @@ from functools import cache
 from inventories.diffusers_models import build
 from torch import nn
 
-from lr_grid.anatomy import Layout, read_layout
+from lr_grid.anatomy import Layout
+from lr_grid.anatomy.detect import read_layout
 from lr_grid.blocks import Block
 
 MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)

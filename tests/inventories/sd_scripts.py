@@ -71,6 +71,12 @@ def sd15() -> Models:
     return unet, clip_l()
 
 
+def sd21() -> Models:
+    sd = import_module("library.model_util")
+    unet = import_module("library.original_unet").UNet2DConditionModel(**sd.create_unet_diffusers_config(True))
+    return unet, clip("CLIPTextModel", 1024, 23)
+
+
 def sdxl() -> Models:
     return import_module("library.sdxl_original_unet").SdxlUNet2DConditionModel(), [clip_l(), clip_g()]
 
@@ -155,6 +161,47 @@ CASES: tuple[Case, ...] = (
     Case("Anima", "networks.lora_anima", anima, encoders=("Qwen3 0.6B",)),
     Case("Anima", "networks.lora_anima", anima, {"train_llm_adapter": "True"}, ("Qwen3 0.6B",)),
 )
+
+FLUX_ENCODERS = ("CLIP-L", "T5-XXL")
+BLUEPRINTS: dict[str, tuple[str, tuple[Case, ...]]] = {
+    "sd15": (
+        "SD 1.5",
+        (Case("", "networks.lora", sd15, {}, ("CLIP-L",), SD_TOO), Case("", "networks.oft", sd15)),
+    ),
+    "sd21": (
+        "SD 2.1",
+        (Case("", "networks.lora", sd21, {}, ("OpenCLIP-H",), SD_TOO), Case("", "networks.oft", sd21)),
+    ),
+    "sdxl": (
+        "SDXL",
+        (Case("", "networks.lora", sdxl, {}, ("CLIP-L", "CLIP-G"), SD_TOO), Case("", "networks.oft", sdxl)),
+    ),
+    "flux-dev": (
+        "FLUX.1 dev",
+        (
+            Case("", "networks.lora_flux", flux("dev"), {}, FLUX_ENCODERS),
+            Case("", "networks.oft_flux", flux("dev"), {}, FLUX_ENCODERS),
+        ),
+    ),
+    "flux-schnell": (
+        "FLUX.1 schnell",
+        (
+            Case("", "networks.lora_flux", flux("schnell"), {}, FLUX_ENCODERS),
+            Case("", "networks.oft_flux", flux("schnell"), {}, FLUX_ENCODERS),
+        ),
+    ),
+    "chroma": ("Chroma", (Case("", "networks.lora_flux", chroma, {}, ("", "T5-XXL")),)),
+    "sd3-medium": ("SD3 medium", (Case("", "networks.lora_sd3", sd3("medium", 24, 192), {}, ALL_OF_SD3),)),
+    "sd35-medium": (
+        "SD3.5 medium",
+        (Case("", "networks.lora_sd3", sd3("5-medium", 24, 384, range(13)), {}, ALL_OF_SD3),),
+    ),
+    "sd35-large": ("SD3.5 large", (Case("", "networks.lora_sd3", sd3("5-large", 38, 192), {}, ALL_OF_SD3),)),
+    "lumina2": ("Lumina-Image 2", (Case("", "networks.lora_lumina", lumina, {}, ("Gemma 2 2B",)),)),
+    "hunyuan-image": ("HunyuanImage 2.1", (Case("", "networks.lora_hunyuan_image", hunyuan_image),)),
+    "anima": ("Anima", (Case("", "networks.lora_anima", anima, {}, ("Qwen3 0.6B",)),)),
+}
+"""Name of a model in lr-grid -> its title and the network modules that adapt it."""
 
 
 def make_network(module: str, unet: nn.Module, encoders: Any, args: Mapping[str, str]) -> nn.Module:
