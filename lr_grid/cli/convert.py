@@ -147,9 +147,9 @@ def _explain(args: argparse.Namespace) -> int:
     row, _ = find_format(args.explain, "--explain")
     columns, rows = row.explain() if row.explain else ((), [])
     if args.json:
-        table = [dict(zip(columns, line, strict=True)) for line in rows]
         facts = {"format": row.name, "title": row.title, "holds": row.holds, "example": row.example}
-        print_json({**facts, "variants": row.variants, "table": table})
+        lines = [dict(zip(columns, line, strict=True)) for line in rows]
+        print_json({**facts, "variants": row.variants, "table": lines})
         return 0
     from rich.table import Table
 

@@ -23,6 +23,8 @@ def write(arguments: Arguments, job: Job) -> str:
     """network_module of the model, and the arguments as a list."""
     if job.model is None:
         raise GridError(["config: the network module is the model's: give --model (e.g. flux-dev)"])
+    if not job.model.network_module:
+        raise GridError([f"config: {job.model.name} is for a loop of one's own, which has no config file of a trainer"])
     words = [f"{key}={text}" for key, text in lone_arguments(arguments, job)]
     lines = [f"    {json.dumps(word, ensure_ascii=False)}," for word in words]
     return "\n".join([f'network_module = "{job.model.network_module}"', "network_args = [", *lines, "]"]) + "\n"

@@ -93,8 +93,8 @@ def _values(key: str, text: str, count: int, model: Model, problems: Problems) -
     name, plus, base = text.partition("+")
     if name not in CURVES:
         problems.add(
-            f"{key}: {name!r} is neither {count} numbers nor a curve; curves are {', '.join(CURVES)}, each with +base if"
-            f" wanted (sine+.5).{did_you_mean(name, CURVES)}"
+            f"{key}: {name!r} is neither {count} numbers nor a curve; curves are {', '.join(CURVES)}, each with"
+            f" +base if wanted (sine+.5).{did_you_mean(name, CURVES)}"
         )
         return []
     try:

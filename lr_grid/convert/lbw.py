@@ -49,7 +49,8 @@ def read(text: str, job: Job) -> Arguments:
         raise GridError([f"lbw:{count}: there are {len(values)} values"])
     layout = _layout(len(values), job.model)
     job.model = job.model or find_model(_MODEL_OF[layout.family])
-    problems, weights, lost = Problems(), {}, []
+    problems, lost = Problems(), []
+    weights: dict[Block, float] = {}
     for place, ((name, blocks), value) in enumerate(zip(layout.entries, values, strict=True), 1):
         try:
             weight = number(value)

@@ -117,7 +117,7 @@ def plain_layout(model: Model) -> Layout:
 
 def explain() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(columns, rows): every value of every count, with its block."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for layout in LAYOUTS:
         for place, (name, blocks) in enumerate(layout.entries, 1):
             where = _where(blocks) if blocks else "no counterpart"

@@ -1,7 +1,7 @@
 """sd-scripts' network_reg_lrs: ``regex=LR,regex=LR``, absolute, first match wins (FLUX, HunyuanImage, Anima).
 
-lora_flux and lora_hunyuan_image search the regex in the LoRA name (underscores); lora_anima matches it against the whole
-dotted path. module_lr is searched in both. A comma separates pairs, so no regex can hold one.
+lora_flux and lora_hunyuan_image search the regex in the LoRA name (underscores); lora_anima matches it against the
+whole dotted path. module_lr is searched in both. A comma separates pairs, so no regex can hold one.
 Source: sd-scripts, networks/lora_flux.py and networks/lora_anima.py.
 """
 
@@ -11,6 +11,7 @@ import re
 
 from lr_grid.convert.base import Arguments, Format, Job
 from lr_grid.convert.cells import WHOLE_PATH, can_write_cells, cell_rules
+from lr_grid.convert.models import Model
 from lr_grid.convert.quoting import split_bash
 from lr_grid.convert.source import COMMON_WHY, Source, is_block_choice, kind_of
 from lr_grid.convert.texts import config_arguments, looks_like_toml, number_text, read_toml
@@ -64,10 +65,10 @@ def read(text: str, job: Job) -> Arguments:
     if job.model is not None and job.model.name in WHOLE_PATH:
         return {"module_lr": {f"^(?:{pattern})$": lr for pattern, lr in rules.items()}}
     for pattern in rules:
-        if re.search(r"\\\.|\\W|\[\^|^(\^|\\A)(?!lora_|\(\?)", pattern):
+        if _may_match_paths(pattern, job.model):
             job.losses.lose(
-                f"{pattern}: there it is searched in LoRA names only (lora_unet_double_blocks_0_...); module_lr searches"
-                " dotted paths, too, where this one may match more"
+                f"{pattern}: there it is searched in LoRA names only (lora_unet_double_blocks_0_...); module_lr is"
+                " searched in dotted paths, too, where this one may match more"
             )
     return {"module_lr": rules}
 
@@ -84,10 +85,9 @@ def write(arguments: Arguments, job: Job) -> str:
     why = {**COMMON_WHY, "holds": holds, **dict.fromkeys(("component", "chosen", "default", "depth", "blocks"), holds)}
     why["loraplus"] = "it stands beside network_reg_lrs, in --network_args of the same name"
     source.finish(lambda key: kind_of(key) in kinds or (cells and is_block_choice(key)), why)
-    whole = job.model is not None and job.model.name in WHOLE_PATH
     rules, problems = [], Problems()
     for rule in source.settings.module_lr:
-        pattern = _upstream_pattern(rule.pattern.pattern, whole, problems)
+        pattern = _upstream_pattern(rule.pattern.pattern, job.model, problems)
         rules.append((pattern, source.absolute(rule.value, f"module_lr {rule.pattern.pattern}")))
     problems.raise_if_any()
     rules += cell_rules(source) if cells else []
@@ -100,21 +100,47 @@ def write(arguments: Arguments, job: Job) -> str:
     return ",".join(f"{pattern}={number_text(lr)}" for pattern, lr in rules)
 
 
-def _upstream_pattern(pattern: str, whole: bool, problems: Problems) -> str:
-    """A regex of module_lr as upstream matches it."""
+def _may_match_paths(pattern: str, model: Model | None) -> bool:
+    """Whether a regex for LoRA names may match dotted paths of modules whose names it does not match."""
+    if model is not None:
+        found = re.compile(pattern)
+        return any(found.search(site.path) and not found.search(site.name) for site in model.sites)
+    return re.search(r"\\\.|\\W|\[\^|^(\^|\\A)(?!lora_|\(\?)", pattern) is not None
+
+
+def _upstream_pattern(pattern: str, model: Model | None, problems: Problems) -> str:
+    """A regex of module_lr as upstream matches it, held against the model's modules where that is known."""
     for character, what in ((",", "pairs are separated by it"), ("=", "the LR begins after it")):
         if character in pattern:
             problems.add(f"{KEY}: the regex {pattern!r} holds a {character!r}, which it cannot there: {what}")
-    if not whole:  # an escaped dot stands between the words of a path; in the LoRA name that is an underscore
-        result = pattern.replace(r"\.", "_")
-        anchored = re.match(r"\^(?!lora_)", result)
-        return f"^lora_(?:unet|te[123]?)_{result[1:]}" if anchored and "|" not in result else result
+    whole = model is not None and model.name in WHOLE_PATH
+    result = _for_paths(pattern) if whole else _for_names(pattern)
+    if model is None:
+        return result
+    ours, theirs = re.compile(pattern), re.compile(result)
+    for site in model.sites:
+        there = theirs.fullmatch(site.path) if whole else theirs.search(site.name)
+        if bool(there) != bool(ours.search(site.path) or ours.search(site.name)):
+            problems.add(
+                f"{KEY}: the regex {pattern!r} cannot be written so that it matches the same modules there"
+                f" ({site.name}): {'whole dotted paths' if whole else 'LoRA names'} are all it sees"
+            )
+            break
+    return result
+
+
+def _for_names(pattern: str) -> str:
+    """For LoRA names: an escaped dot stands between the words of a path, where the name has an underscore."""
+    result = pattern.replace(r"\.", "_")
+    if re.match(r"\^(?!lora_)", result) and "|" not in result:
+        return f"^lora_(?:unet|te[123]?)_{result[1:]}"
+    return result
+
+
+def _for_paths(pattern: str) -> str:
+    """For whole dotted paths."""
     inner = _WHOLE.fullmatch(pattern)
-    if inner:
-        return inner[1]
-    start = "" if pattern.startswith("^") else ".*"
-    end = "" if pattern.endswith("$") else ".*"
-    return f"{start}(?:{pattern.removeprefix('^').removesuffix('$')}){end}"
+    return inner[1] if inner else f".*(?:{pattern}).*"
 
 
 FORMAT = Format(

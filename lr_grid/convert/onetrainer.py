@@ -83,7 +83,8 @@ def _checked(model: Model) -> Model:
 def _chosen(text: str, job: Job) -> dict[str, Any]:
     """The block of the file, or the preset that the variant names."""
     data = read_json(text) if text.strip() else {}
-    custom = data.get(_CUSTOM) if isinstance(data.get(_CUSTOM), dict) else {}
+    found = data.get(_CUSTOM)
+    custom: dict[str, Any] = found if isinstance(found, dict) else {}
     if job.variant:
         named = {_spelling(name): values for name, values in {**PRESETS, **custom}.items()}
         if _spelling(job.variant) not in named:

@@ -41,45 +41,39 @@ def _powershell_word(word: str) -> str:
     return "'" + re.sub(f"([{_POWERSHELL_QUOTES}])", r"\1\1", word) + "'"
 
 
+_Q = _POWERSHELL_QUOTES
+_POWERSHELL_PIECE = re.compile(
+    rf"""(?P<space>(?:\s|`\r?\n)+)
+    |[{_Q}](?P<single>(?:[^{_Q}]|[{_Q}]{{2}})*)[{_Q}]
+    |"(?P<double>(?:[^"`$]|`.)*)"
+    |(?P<plain>(?:[^\s"`${_Q}]|`.)+)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
 def split_powershell(text: str) -> list[str]:
     """A line (or several, with a backtick at their ends) of PowerShell as words.
 
     Raises: GridError for a quotation that never ends, and for a variable, whose value nobody here knows.
     """
     words: list[str] = []
-    word: list[str] | None = None
-    i, quote = 0, ""
-    while i < len(text):
-        char = text[i]
-        if quote == "'" and char in _POWERSHELL_QUOTES:
-            if i + 1 < len(text) and text[i + 1] in _POWERSHELL_QUOTES:
-                word = [*(word or []), char]
-                i += 1
-            else:
-                quote = ""
-        elif quote == "'":
-            word = [*(word or []), char]
-        elif char == "`":
-            i += 1
-            if i < len(text) and text[i] in "\r\n":
-                i += text[i : i + 2] == "\r\n"
-            elif i < len(text):
-                word = [*(word or []), text[i]]
-        elif char == "$":
-            raise GridError([f"{text[i : i + 20]!r}: a PowerShell variable cannot be read: write its value"])
-        elif quote and char == '"':
-            quote = ""
-        elif quote:
-            word = [*(word or []), char]
-        elif char == '"' or char in _POWERSHELL_QUOTES:
-            quote, word = '"' if char == '"' else "'", word or []
-        elif char.isspace():
-            if word is not None:
-                words.append("".join(word))
-            word = None
+    inside, at = False, 0
+    while at < len(text):
+        piece = _POWERSHELL_PIECE.match(text, at)
+        if piece is None:
+            what = "a variable has no value here" if "$" in text[at:] else "a quotation never ends"
+            raise GridError([f"the command line cannot be read at {text[at : at + 20]!r}: {what}"])
+        at = piece.end()
+        if piece["space"] is not None:
+            inside = False
+            continue
+        if piece["single"] is not None:
+            part = re.sub(f"([{_Q}])[{_Q}]", r"\1", piece["single"])
         else:
-            word = [*(word or []), char]
-        i += 1
-    if quote:
-        raise GridError([f"the command line cannot be read: no closing {quote}"])
-    return [*words, "".join(word)] if word is not None else words
+            part = re.sub(r"`(.)", r"\1", piece["double"] if piece["double"] is not None else piece["plain"])
+        if inside:
+            words[-1] += part
+        else:
+            words.append(part)
+        inside = True
+    return words

@@ -163,10 +163,10 @@ class Source:
         for key in ("depth_strategy", "depth_scope", "depth_levels"):
             if getattr(s, key) not in ("flat", "stack", 0):
                 found[key] = str(getattr(s, key))
-        for key in given:
+        for key, text in given.items():
             known = key in found or key in ("per_layer_lr", "preset", "component_lr", "depth_strategy", "depth_scope")
             if not known and key not in ("min_depth_factor", "peak_position", "depth_levels"):
-                found[key] = given[key]
+                found[key] = text
         return {**found, **self.upstream}
 
     def finish(self, carried: Collection[str] | Callable[[str], bool], why: Mapping[str, str]) -> None:
