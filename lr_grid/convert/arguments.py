@@ -86,13 +86,18 @@ def note_components(arguments: Arguments, job: Job) -> None:
     pairs = as_text(table).split(",") if table is not None else []
     named = [pair.rpartition(":")[0].strip() for pair in pairs]
     named += [key.removesuffix("_lr") for key in arguments if key.removesuffix("_lr") in _NOT_EVERYWHERE]
-    for component in dict.fromkeys(named):
-        if component not in _NOT_EVERYWHERE or (job.model and component in job.model.components):
-            continue
-        where = f"{job.model.name} has no such module" if job.model else "not every model has such modules"
+    missing = [name for name in dict.fromkeys(named) if name in _NOT_EVERYWHERE]
+    if job.model is None and missing:
         job.losses.note(
-            f"{component}: {where} in its trainer's LoRA ({_NOT_EVERYWHERE[component]}): the run refuses an LR for none"
+            f"{', '.join(missing)}: where the model's LoRA has no such modules, the run refuses an LR for them (give"
+            " --model to see)"
         )
+    for name in missing:
+        if job.model is not None and name not in job.model.components:
+            job.losses.note(
+                f"{name}: {job.model.name} has no such modules in its trainer's LoRA ({_NOT_EVERYWHERE[name]}): the run"
+                " refuses an LR for them"
+            )
 
 
 _NOT_EVERYWHERE = {

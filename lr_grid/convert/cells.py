@@ -34,8 +34,13 @@ def can_write_cells(model: Model) -> bool:
     return model.name in _NAMES
 
 
-def cell_rules(source: Source) -> list[tuple[str, float]]:
-    """(regex, absolute LR) for every cell of the grid whose LR is not the trainer's own."""
+def cell_rules(source: Source, left_out: bool) -> list[tuple[str, float]]:
+    """(regex, absolute LR) for every cell of the grid whose LR is not the trainer's own.
+
+    Args:
+        left_out: True gives the cells that lists leave out of training (these win over module_lr, so they come before
+            it), False all others.
+    """
     model, base = source.model(), source.job.base_lr
     rules = []
     for stack, names in _NAMES[model.name].items():
@@ -44,7 +49,7 @@ def cell_rules(source: Source) -> list[tuple[str, float]]:
                 continue
             by_lr: dict[float, list[Block]] = {}
             for block in model.blocks:
-                if block[0] == stack:
+                if block[0] == stack and source.is_left_out(component, block) == left_out:
                     by_lr.setdefault(source.cell(component, block), []).append(block)
             for lr, blocks in by_lr.items():
                 if lr != base:

@@ -85,12 +85,13 @@ def write(arguments: Arguments, job: Job) -> str:
     why = {**COMMON_WHY, "holds": holds, **dict.fromkeys(("component", "chosen", "default", "depth", "blocks"), holds)}
     why["loraplus"] = "it stands beside network_reg_lrs, in --network_args of the same name"
     source.finish(lambda key: kind_of(key) in kinds or (cells and is_block_choice(key)), why)
-    rules, problems = [], Problems()
+    problems = Problems()
+    rules = cell_rules(source, left_out=True) if cells else []
     for rule in source.settings.module_lr:
         pattern = _upstream_pattern(rule.pattern.pattern, job.model, problems)
         rules.append((pattern, source.absolute(rule.value, f"module_lr {rule.pattern.pattern}")))
     problems.raise_if_any()
-    rules += cell_rules(source) if cells else []
+    rules += cell_rules(source, left_out=False) if cells else []
     if len({pattern for pattern, _ in rules}) < len(rules):
         raise GridError([f"{KEY}: module_lr gives a regex twice: upstream would keep the last"])
     if any(lr == 0 for _, lr in rules):

@@ -29,7 +29,7 @@ class Source:
     def __init__(self, arguments: Arguments, job: Job, format_name: str):
         self.job, self.format_name = job, format_name
         self.settings = settings_of(arguments)
-        self.upstream = {key: as_text(value) for key, value in arguments.items() if not is_grid_key(key)}
+        self.given = {key: as_text(value) for key, value in arguments.items()}
 
     def model(self) -> Model:
         """The model.
@@ -76,7 +76,7 @@ class Source:
 
     def cell(self, component: str, block: Block) -> float:
         """The absolute LR of a component in a block; 0 where it does not train."""
-        if self.left_out(block) or self.settings.left_out_by(component):
+        if self.is_left_out(component, block):
             return 0.0
         if block in self.block_lr:
             return self.absolute(self.block_lr[block], "block_lr") * self.weights.get(block, 1.0)
@@ -84,6 +84,10 @@ class Source:
         if component in CURVED or component in self.settings.component_lr:
             lr *= self.depth[block]
         return lr * self.weights.get(block, 1.0)
+
+    def is_left_out(self, component: str, block: Block) -> bool:
+        """Whether lists of blocks or components leave a cell out of training."""
+        return self.left_out(block) or bool(self.settings.left_out_by(component))
 
     @cached_property
     def depth(self) -> dict[Block, float]:
@@ -156,18 +160,17 @@ class Source:
     def contents(self) -> dict[str, str]:
         """What the grid says, by key, as text: everything that a format either carries or loses."""
         s = self.settings
-        given = dict(s.arguments)
         found = {f"{name}_lr": str(rate) for name, rate in s.component_lr.items()}
         if s.default_lr is not None:
             found["default_lr"] = str(s.default_lr)
         for key in ("depth_strategy", "depth_scope", "depth_levels"):
             if getattr(s, key) not in ("flat", "stack", 0):
                 found[key] = str(getattr(s, key))
-        for key, text in given.items():
+        for key, text in self.given.items():
             known = key in found or key in ("per_layer_lr", "preset", "component_lr", "depth_strategy", "depth_scope")
             if not known and key not in ("min_depth_factor", "peak_position", "depth_levels"):
                 found[key] = text
-        return {**found, **self.upstream}
+        return found
 
     def finish(self, carried: Collection[str] | Callable[[str], bool], why: Mapping[str, str]) -> None:
         """Tells what was not carried.
