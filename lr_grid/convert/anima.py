@@ -16,7 +16,8 @@ from lr_grid.convert.quoting import bash, split_bash
 from lr_grid.convert.source import COMMON_WHY, Source, kind_of
 from lr_grid.convert.texts import looks_like_toml, number_text, read_toml
 from lr_grid.errors import GridError, Problems, did_you_mean
-from lr_grid.values import Rate, number
+from lr_grid.module_rules import parse_module_rules
+from lr_grid.values import Rate, number, rate
 
 ADAPTER = "llm_adapter"
 _COMPONENTS = {"self_attn": "self_attn", "cross_attn": "cross_attn", "mlp": "ffn", "mod": "mod", "adaln": "mod"}
@@ -126,7 +127,7 @@ def write(arguments: Arguments, job: Job) -> str:
     if adapter is not None and len(settings.module_lr) > 1:
         job.losses.lose(f"module_lr: {_WHY['module']}")
     lrs = {
-        name: source.component(_COMPONENTS[name])
+        name: source.absolute(source.component(_COMPONENTS[name]), f"{_COMPONENTS[name]}_lr")
         for name in names
         if _COMPONENTS[name] in settings.component_lr
         or (settings.default_lr is not None and name not in ("mod", "adaln"))
@@ -140,9 +141,6 @@ def write(arguments: Arguments, job: Job) -> str:
 
 def _adapter_rule(arguments: Arguments) -> Rate | None:
     """The LR that module_lr gives to the whole adapter, where its first rule does."""
-    from lr_grid.module_rules import parse_module_rules
-    from lr_grid.values import rate
-
     if "module_lr" not in arguments:
         return None
     first = parse_module_rules(arguments["module_lr"], rate)[0]

@@ -65,8 +65,9 @@ def settings_of(arguments: Arguments) -> GridSettings:
 def lone_arguments(arguments: Arguments, job: Job) -> list[tuple[str, str]]:
     """Key and text of every argument, each of which can stand in --network_args.
 
-    Raises: GridError naming those that cannot, with the cure.
+    Raises: GridError for wrong settings, and naming those that cannot stand there, with the cure.
     """
+    settings_of(arguments)
     problems = Problems()
     for key, value in arguments.items():
         why = why_no_argument(key, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lr_grid.blocks import Block
 from lr_grid.convert.models import Model
 from lr_grid.convert.source import Source
+from lr_grid.values import Rate
 
 _FLUX = {
     "double": {
@@ -29,6 +30,9 @@ WHOLE_PATH = frozenset({"anima"})
 """Models whose network module matches a regex against the whole dotted path."""
 
 
+TRAINERS_OWN = Rate(1.0, relative=True)
+
+
 def can_write_cells(model: Model) -> bool:
     """Whether the names of a model's modules are known here."""
     return model.name in _NAMES
@@ -49,8 +53,11 @@ def cell_rules(source: Source, left_out: bool) -> list[tuple[str, float]]:
                 continue
             by_lr: dict[float, list[Block]] = {}
             for block in model.blocks:
-                if block[0] == stack and source.is_left_out(component, block) == left_out:
-                    by_lr.setdefault(source.cell(component, block), []).append(block)
+                if block[0] != stack or source.is_left_out(component, block) != left_out:
+                    continue
+                rate = source.cell(component, block)
+                if rate != TRAINERS_OWN:
+                    by_lr.setdefault(source.absolute(rate, f"{component}_lr"), []).append(block)
             for lr, blocks in by_lr.items():
                 if lr != base:
                     rules.append((name.format(_numbers([i for _, i in blocks], model.stacks[stack])), lr))

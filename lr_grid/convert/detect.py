@@ -33,9 +33,7 @@ def detect(text: str) -> str:
 def _candidates(text: str) -> list[str]:
     if is_json(text):
         return _of_json(text)
-    if looks_like_toml(text):
-        return _of_toml(text)
-    return _of_line(text)
+    return (_of_toml(text) if looks_like_toml(text) else []) or _of_line(text)
 
 
 def _of_json(text: str) -> list[str]:

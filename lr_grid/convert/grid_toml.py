@@ -48,6 +48,7 @@ def read(text: str, job: Job) -> Arguments:
 
 def write(arguments: Arguments, job: Job) -> str:
     """A grid file: plain settings first, then tables; comments say what each is."""
+    settings_of(arguments)
     values: dict[str, Any] = {}
     for key, value in arguments.items():
         if not is_grid_key(key):

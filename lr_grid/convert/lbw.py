@@ -10,7 +10,7 @@ from lr_grid.blocks import Block
 from lr_grid.convert.base import Arguments, Format, Job
 from lr_grid.convert.block_weights import check_weights, factors_to_write
 from lr_grid.convert.entries import block_table
-from lr_grid.convert.lbw_layouts import LAYOUTS, Layout, explain, plain_layout
+from lr_grid.convert.lbw_layouts import LAYOUTS, WEBUI, Layout, explain, plain_layout
 from lr_grid.convert.models import Model, find_model
 from lr_grid.convert.source import Source
 from lr_grid.convert.texts import number_text
@@ -142,7 +142,7 @@ def _layout_to_write(model: Model, variant: str) -> Layout:
         raise GridError([f"lbw:{variant}: to write, the variant is a count of values (lbw:17)"])
     if variant:
         return _layout(int(variant), model)
-    fitting = [layout for layout in LAYOUTS if layout.suits(model)]
+    fitting = [layout for layout in LAYOUTS if layout.suits(model) and layout.tool == WEBUI]
     return max(fitting, key=lambda layout: layout.count) if fitting else plain_layout(model)
 
 

@@ -87,22 +87,22 @@ def _sdxl(inputs: list[int], outputs: list[int], split_middle: bool = False) -> 
 _DOUBLE: list[Entry] = [(f"D{i:02}", (("double", i),)) for i in range(19)]
 _SINGLE: list[Entry] = [(f"S{i:02}", (("single", i),)) for i in range(38)]
 _LAST_DOUBLE: Entry = ("D18", (("double", 18), *(("single", i) for i in range(38))))
-_WEBUI, _INSPIRE = "sd-webui-lora-block-weight", "Inspire Pack"
+WEBUI, INSPIRE = "sd-webui-lora-block-weight", "Inspire Pack"
 
 LAYOUTS = (
-    Layout(_WEBUI, "sd", _sd([1, 2, 4, 5, 7, 8], list(range(3, 12))), plain_lora=True),
-    Layout(_WEBUI, "sd", _sd(list(range(12)), list(range(12))), remark="LoCon, LyCORIS"),
-    Layout(_WEBUI, "sdxl", _sdxl([4, 5, 7, 8], list(range(6))), plain_lora=True),
-    Layout(_WEBUI, "sdxl", _sdxl(list(range(9)), list(range(9))), remark="LoCon, LyCORIS"),
-    Layout(_WEBUI, "flux", (*_none("CLIP", "T5", "IN"), *_DOUBLE, *_SINGLE, *_none("OUT"))),
-    Layout(_INSPIRE, "flux", (*_none("BASE"), *_DOUBLE, *_SINGLE)),
+    Layout(WEBUI, "sd", _sd([1, 2, 4, 5, 7, 8], list(range(3, 12))), plain_lora=True),
+    Layout(WEBUI, "sd", _sd(list(range(12)), list(range(12))), remark="LoCon, LyCORIS"),
+    Layout(WEBUI, "sdxl", _sdxl([4, 5, 7, 8], list(range(6))), plain_lora=True),
+    Layout(WEBUI, "sdxl", _sdxl(list(range(9)), list(range(9))), remark="LoCon, LyCORIS"),
+    Layout(WEBUI, "flux", (*_none("CLIP", "T5", "IN"), *_DOUBLE, *_SINGLE, *_none("OUT"))),
+    Layout(INSPIRE, "flux", (*_none("BASE"), *_DOUBLE, *_SINGLE)),
     Layout(
-        _INSPIRE,
+        INSPIRE,
         "flux",
         (*_none("BASE"), *_DOUBLE[:-1], _LAST_DOUBLE),
         remark="the last value holds for single blocks, too",
     ),
-    Layout(_INSPIRE, "sdxl", _sdxl(list(range(1, 9)), list(range(9)), split_middle=True), remark="LoCon"),
+    Layout(INSPIRE, "sdxl", _sdxl(list(range(1, 9)), list(range(9)), split_middle=True), remark="LoCon"),
     Layout("plain", "flux", (*_DOUBLE, *_SINGLE), remark="one value a block"),
 )
 """Inspire Pack takes 12 and 17 values as sd-webui-lora-block-weight does. Its 27 values for a LoCon of SD1.x split the

@@ -101,7 +101,7 @@ def write(arguments: Arguments, job: Job) -> str:
     block: dict[str, Any] = {"enabled": True, "component_lr": {}}
     for component in _COMPONENTS:
         if component != "norm" or component in settings.component_lr:
-            block["component_lr"][component] = source.component(component)
+            block["component_lr"][component] = source.absolute(source.component(component), f"{component}_lr")
     block["depth_strategy"] = settings.depth_strategy if curve else "flat"
     if block["depth_strategy"] != "flat":
         block["min_depth_factor"] = settings.min_depth_factor

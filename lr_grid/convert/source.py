@@ -59,31 +59,35 @@ class Source:
         """The LR of what no setting names."""
         return self.settings.default_lr or Rate(1.0, relative=True)
 
-    def component(self, component: str) -> float:
-        """The absolute LR of a component, before depth and block weight."""
+    def component(self, component: str) -> Rate:
+        """The LR of a component, before depth and block weight."""
         own = self.settings.component_lr
         if component in own:
-            return self.absolute(own[component], f"{component}_lr")
-        default = self.absolute(self.default, "the default LR")
-        if component == "fused" and {"self_attn", "ffn"} & own.keys():
+            return own[component]
+        if component != "fused" or not {"self_attn", "ffn"} & own.keys():
+            return self.default
+        attention, ffn = (own.get(name, self.default) for name in ("self_attn", "ffn"))
+        if attention.relative != ffn.relative:
             attention, ffn = (
-                self.absolute(own[name], f"{name}_lr") if name in own else default for name in ("self_attn", "ffn")
+                Rate(self.absolute(rate, "the LR of fused (the mean of self_attn and ffn)"))
+                for rate in (attention, ffn)
             )
-            if attention * ffn < 0:
-                raise GridError(["fused_lr: self_attn and ffn have no geometric mean (one is negative); give fused_lr"])
-            return attention if attention == ffn else math.copysign(math.sqrt(attention * ffn), attention)
-        return default
+        if attention.value * ffn.value < 0:
+            raise GridError(["fused_lr: self_attn and ffn have no geometric mean (one is negative); give fused_lr"])
+        if attention == ffn:
+            return attention
+        return Rate(math.copysign(math.sqrt(attention.value * ffn.value), attention.value), attention.relative)
 
-    def cell(self, component: str, block: Block) -> float:
-        """The absolute LR of a component in a block; 0 where it does not train."""
+    def cell(self, component: str, block: Block) -> Rate:
+        """The LR of a component in a block; 0 where it does not train."""
         if self.is_left_out(component, block):
-            return 0.0
+            return Rate(0.0)
+        rate, factor = self.component(component), self.weights.get(block, 1.0)
         if block in self.block_lr:
-            return self.absolute(self.block_lr[block], "block_lr") * self.weights.get(block, 1.0)
-        lr = self.component(component)
-        if component in CURVED or component in self.settings.component_lr:
-            lr *= self.depth[block]
-        return lr * self.weights.get(block, 1.0)
+            rate = self.block_lr[block]
+        elif component in CURVED or component in self.settings.component_lr:
+            factor *= self.depth[block]
+        return Rate(rate.value * factor, rate.relative)
 
     def is_left_out(self, component: str, block: Block) -> bool:
         """Whether lists of blocks or components leave a cell out of training."""
