@@ -30,6 +30,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=[*find_packages(include=["lr_grid", "lr_grid.*"]), "networks"],
+    package_data={
+        "lr_grid.models": ["data/*.json", "data/encoders/*.json", "data/diffusers/*.json"],
+        "lr_grid.presets": ["*.toml"],
+        "lr_grid.training": ["arguments/*.json"],
+    },
     python_requires=">=3.10",
     install_requires=["torch>=2.1", "safetensors>=0.4", "rich>=13", "tomli>=2; python_version < '3.11'"],
     extras_require={

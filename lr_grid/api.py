@@ -74,8 +74,9 @@ def param_groups(
             "te_ keys: a text encoder is a model of its own here: give it to param_groups, with keys without te_"
         )
     if settings.ranks.keys:
+        asked = [key + settings.origin(key) for key in sorted(settings.ranks.keys)]
         problems.add(
-            f"{', '.join(sorted(settings.ranks.keys))}: ranks are the adapter's own here, and it is already made"
+            f"{', '.join(asked)}: ranks are the adapter's own here, and it is already made"
             " (PEFT: LoraConfig's rank_pattern and alpha_pattern)"
         )
     problems.raise_if_any()

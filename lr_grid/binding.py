@@ -296,6 +296,7 @@ def _missing_components(grid: PartGrid, here: list[Site]) -> dict[str, str]:
     missing += [(name, c) for name in chosen for c in sorted(chosen[name]) if not there[c]]
     missing += [(f"{c}_dim", c) for c in settings.ranks.component_dim if not there[c]]
     missing += [(f"{c}_alpha", c) for c in settings.ranks.component_alpha if not there[c]]
+    missing = [(name, c) for name, c in missing if name not in settings.preset_keys]
     return {
         f"{settings.key(name)}: {c}": (
             f"{settings.key(name)}: this network has no {c} module in {model}; it has {what}"

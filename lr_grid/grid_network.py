@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from lr_grid.arguments import GRID_OFF
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, lrs_of_rows, named_parameters, trainer_lrs
@@ -20,6 +21,7 @@ from lr_grid.guards import check_negative, check_optimizer, idle_options
 from lr_grid.plan import ModuleFacts, Plan
 from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
+from lr_grid.report.trackers import log_picture
 from lr_grid.resume import check_resume
 from lr_grid.sites import part_of
 from lr_grid.upstream import module_name, network_modules, replace_modules
@@ -29,7 +31,6 @@ from lr_grid.words import MAIN_PART
 
 MANY_GROUPS = 100
 """From here on groups are felt in the optimizer step and in a tracker's logs (2 scalars a group in sd-scripts)."""
-_GRID_OFF = "no argument of the grid's own was given: these are {}'s groups, untouched"
 
 
 @dataclass
@@ -54,6 +55,8 @@ class GridState:
     """Modules of the network that the plan freezes and that stand all the same, for their trained weights."""
     dropped: dict[str, ModuleFacts] = field(default_factory=dict)
     """Modules that an LR or a rank of 0 kept from being made: they stay rows of the plan."""
+    logged: bool = False
+    """Whether the trainer's log was offered the plan's picture."""
 
 
 def swap_class(network: nn.Module, state: GridState) -> None:
@@ -169,6 +172,14 @@ class GridMixin:
             parameter.grad = None
         return result
 
+    def on_epoch_start(self, *args: Any, **kwargs: Any) -> Any:
+        """The first call of the trainers after their logs are open: the plan's picture goes in."""
+        state = self._grid_state
+        if not state.logged and state.plan is not None and state.args is not None:
+            state.logged = True
+            log_picture(state.plan, state.args)
+        return super().on_epoch_start(*args, **kwargs)  # type: ignore[misc]
+
     def get_trainable_params(self) -> Iterable[nn.Parameter]:
         """The optimizer's parameters: what gradient clipping measures."""
         state = self._grid_state
@@ -231,7 +242,7 @@ class GridMixin:
                     f"{state.base} gives every text encoder the first LR ({given[0]:g});"
                     " with any grid argument each has its own"
                 )
-        state.plan = _with_notices(state.plan, [_GRID_OFF.format(state.base), *state.notices])
+        state.plan = _with_notices(state.plan, [GRID_OFF.format(state.base), *state.notices])
         announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
         return result
 

@@ -43,6 +43,11 @@ class GridSettings:
     """In the settings of a text encoder: what its own keys begin with (``te1_``)."""
     source: dict[str, str] = field(default_factory=dict)
     """Key as it was given -> ``file`` or ``args``."""
+    preset: str = ""
+    """The name of the preset; empty without one."""
+    preset_keys: frozenset[str] = frozenset()
+    """Keys whose value is the preset's. They are not among ``given``: a preset serves every model, so a part of it that
+    matches nothing is no mistake."""
     notices: list[str] = field(default_factory=list)
     arguments: tuple[tuple[str, str], ...] = ()
     """What was given, file and arguments together, as text: for the record."""
@@ -56,6 +61,10 @@ class GridSettings:
     def key(self, name: str) -> str:
         """A key as the user spells it: ``te_ffn_lr`` for ffn_lr of a text encoder."""
         return self.spelling.get(name, self.prefix + name)
+
+    def origin(self, name: str) -> str:
+        """`` (preset style)`` behind a key whose value is the preset's; empty behind others."""
+        return f" (preset {self.preset})" if name in self.preset_keys else ""
 
     def loraplus_key(self, name: str | None) -> str:
         """The key of a LoRA+ ratio: of a component, of ``unet`` or ``text_encoder``, or the overall one (None)."""

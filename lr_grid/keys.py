@@ -88,11 +88,15 @@ PARSERS: dict[str, Parser] = {
     **{f"loraplus_{component}_lr_ratio": values.ratio for component in COMPONENTS},
     **RANK_PARSERS,
 }
-KEYS = frozenset({*PARSERS, "component_lr", "grid"})
+PRESET_KEYS = ("preset", "grid_preset")
+"""Both name a preset; the second is for wrapped modules with a ``preset`` of their own (LyCORIS)."""
+SOURCES = frozenset({"grid", *PRESET_KEYS})
+"""Keys that say where settings are to be had."""
+KEYS = frozenset({*PARSERS, "component_lr", *SOURCES})
 # What a text encoder can be given: it has one stack, no convolution, and rules by regex reach it without a key of its
 # own.
 _NOT_OF_ENCODERS = {
-    *("per_layer_lr", "depth_scope", "module_lr", "module_dims", "module_alphas", "grid"),
+    *("per_layer_lr", "depth_scope", "module_lr", "module_dims", "module_alphas", *SOURCES),
     *("conv_block_dims", "conv_block_alphas"),
     *(f"{way}_{stack}_block_indices" for way in ("train", "exclude") for stack in ("double", "single")),
     *("loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"),

@@ -20,30 +20,18 @@ from torch import nn
 from lr_grid.accepted import known_keys
 from lr_grid.anatomy import Layout
 from lr_grid.anatomy.detect import read_layout
+from lr_grid.arguments import split_off
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
 from lr_grid.grid_settings import GridSettings
-from lr_grid.keys import HINTS, RANK_PARSERS, is_grid_key, is_indices
-from lr_grid.network_ranks import (
-    DEFAULT_DIM,
-    base_ranks_notice,
-    check_conv_dim,
-    check_lengths,
-    hand_over,
-    put_ranks,
-    unasked_convs,
-)
-from lr_grid.passed_on import (
-    BLOCK_WEIGHTS,
-    INJECTED,
-    check_arguments,
-    check_block_curves,
-    check_regex_pairs,
-)
+from lr_grid.keys import is_grid_key, is_indices
+from lr_grid.network_ranks import check_conv_dim, put_ranks, unasked_convs
+from lr_grid.passed_on import BLOCK_WEIGHTS, INJECTED, NO_UP_SIDE
 from lr_grid.placing import read_sites
 from lr_grid.plan import ModuleFacts
-from lr_grid.quirks import check_flags, check_lycoris, idle_arguments, takes_a_dropout
+from lr_grid.quirks import check_lycoris, idle_arguments, takes_a_dropout
+from lr_grid.rank_arguments import DEFAULT_DIM, base_ranks_notice
 from lr_grid.rank_settings import RankSettings
 from lr_grid.remake import noted
 from lr_grid.settings import read_settings
@@ -175,7 +163,7 @@ class GridModule:
     ) -> Any:
         """Checks the arguments, has ``make(arguments)`` call the wrapped module's ``function``, puts the grid on."""
         problems = Problems()
-        settings = read_settings(kwargs, problems)
+        settings = self._settings(kwargs, problems)
         layout = read_layout(unet)
         from_file = _rank_keys(settings) if function is not self._make else []
         if from_file:
@@ -185,7 +173,7 @@ class GridModule:
             notices.append(f"--dim_from_weights: the ranks are the file's: {', '.join(from_file)} set nothing")
         ranked = bool(_rank_keys(settings))
         # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
-        active = bool(settings.given - passed.keys())
+        active = bool(settings.preset or settings.given - passed.keys())
         weights = None
         only_named_convs = False
         try:
@@ -225,28 +213,24 @@ class GridModule:
         swap_class(network, state)
         return network
 
+    def _settings(self, kwargs: dict[str, Any], problems: Problems) -> GridSettings:
+        """The grid's settings. LyCORIS has a ``preset`` of its own, which keeps its name; the grid's is grid_preset
+        there."""
+        theirs = {"preset"} & (self._known or frozenset())
+        return read_settings({key: value for key, value in kwargs.items() if key not in theirs}, problems)
+
     def _arguments(
         self, kwargs: dict[str, Any], settings: GridSettings, layout: Layout, function: Any, problems: Problems
     ) -> tuple[dict[str, Any], list[str]]:
         """(what of --network_args is handed on to the wrapped module, checked; lines about what has no effect there)"""
-        known, given = self._known, settings.given
-        own_ranks = hand_over(settings, kwargs, known or frozenset(), self.base_name, layout)
-        check_lengths(own_ranks, settings, layout, problems)
-        passed = {
-            key: value
-            for key, value in kwargs.items()
-            if not is_grid_key(key) or (key in (known or ()) and (key not in RANK_PARSERS or key in own_ranks))
-        }
-        settings.ranks = settings.ranks.without(own_ranks)
-        check_arguments(self.base_name, known, passed, HINTS, problems)
-        check_regex_pairs(passed, problems)
-        check_block_curves(passed, problems)
-        check_flags(self.base_name, passed, problems)
+        given = settings.given
+        passed = split_off(self.base_name, self._known, kwargs, settings, layout, problems)
         check_lycoris(self.base, passed, problems)
         notices = idle_arguments(self.base_name, {**passed, **dict.fromkeys(settings.ranks.keys)})
         if function is not self._make:  # made from weights, a module takes fewer keys than it knows
             taken = known_keys(function) or frozenset()
-            ignored = sorted(k for k in passed if not (k in taken | INJECTED | {"network_reg_lrs"} or is_grid_key(k)))
+            ours = {key for key in passed if is_grid_key(key) and key != "preset"}  # handed on, it is LyCORIS' own
+            ignored = sorted(passed.keys() - taken - INJECTED - ours - {"network_reg_lrs"})
             if ignored:
                 notices.append(f"--dim_from_weights: {self.base_name} takes no {', '.join(ignored)} there")
             if "network_reg_lrs" in passed:
@@ -317,7 +301,7 @@ def _check_loraplus(settings: GridSettings, modules: Sequence[nn.Module], proble
         return False
     ups = [name for module in modules for name, _ in own_parameters(module) if side_of(name) == "up"]
     if not ups:
-        problems.add("loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing")
+        problems.add(NO_UP_SIDE)
     return not all(map(is_known_plus, ups))
 
 

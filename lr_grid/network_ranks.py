@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
 
-from lr_grid.anatomy import Layout
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import Problems
 from lr_grid.facts import rank_and_alpha
 from lr_grid.grid_settings import GridSettings
-from lr_grid.passed_on import BLOCK_WEIGHTS
+from lr_grid.passed_on import no_convs
 from lr_grid.placing import original_of
 from lr_grid.planner import frozen_names
+from lr_grid.rank_arguments import about_alphas, idle_ranks
 from lr_grid.rank_budgets import spend_budgets
-from lr_grid.rank_settings import BLOCK_KEYS
 from lr_grid.ranks import Choice, MadeModule, choose_ranks
 from lr_grid.remake import ParameterCounts, call_of, forget_calls, remade
 from lr_grid.sites import Sites
 from lr_grid.upstream import module_name, own_parameters, replace_modules
-
-DEFAULT_DIM = 4
-"""The rank that kohya's modules take without --network_dim."""
-
-
-def hand_over(
-    settings: GridSettings, arguments: Mapping[str, Any], known: frozenset[str], base: str, layout: Layout
-) -> set[str]:
-    """The keys of ranks that the wrapped module itself takes and obeys as they stand.
-
-    ``block_dims`` and its like are, as positional lists, networks.lora's own: left to it alone, the network is the one
-    it would make without lr-grid, random numbers and all. Beside other keys of ranks the grid obeys all of them.
-    """
-    keys = settings.ranks.keys
-    own = {key for key in keys & known - set(BLOCK_KEYS) if settings.source.get(key) == "args"}
-    block_keys = keys & set(BLOCK_KEYS)
-    as_upstream = (
-        keys <= {*BLOCK_KEYS, *own}
-        and block_keys <= known
-        and all(settings.source.get(key) == "args" and _is_list(key, arguments.get(key)) for key in block_keys)
-        # It reads these beside block_dims or block weights only, and alphas of convolutions beside their ranks.
-        and any(key in arguments for key in ("block_dims", *BLOCK_WEIGHTS))
-        and ("conv_block_alphas" not in block_keys or "conv_block_dims" in block_keys)
-        and not (base == "networks.lora_fa" and layout.family == "sdxl")  # there it has no block numbers for SDXL
-    )
-    return own | block_keys if as_upstream else own
-
-
-def _is_list(key: str, value: object) -> bool:
-    """Whether upstream can read it: numbers, one a block; whole ones for ranks."""
-    parse = int if key.endswith("dims") else float
-    try:
-        return [parse(item) for item in str(value).split(",")] != []
-    except ValueError:
-        return False
-
-
-def base_ranks_notice(arguments: Mapping[str, Any], settings: GridSettings, base: str) -> list[str]:
-    """A line about the wrapped module's own keys of ranks (img_attn_dim, ...), which the grid's replace or scale."""
-    theirs = [key for key in arguments if key.endswith(("_dim", "_dims"))]
-    theirs = [key for key in theirs if key not in ("conv_dim", "network_reg_dims")]
-    ours = sorted(key for key in settings.ranks.keys if key.endswith(("_dim", "_dims", "strategy", "budget")))
-    if not (theirs and ours):
-        return []
-    return [f"{', '.join(theirs)} of {base} give the ranks that {', '.join(ours)} replace or scale"]
-
-
-def check_lengths(keys: set[str], settings: GridSettings, layout: Layout, problems: Problems) -> None:
-    """Notes positional lists of the wrong length among keys that the wrapped module is about to be handed."""
-    for key in sorted(keys & set(BLOCK_KEYS)):
-        resolved = settings.ranks.get(key).resolve(layout.stacks, layout.family)
-        problems.add_all(f"{key}: {problem}" for problem in resolved.problems)
 
 
 def is_large_conv(original: object) -> bool:
@@ -89,7 +35,7 @@ def check_conv_dim(
     alone: GUIs send it along.)"""
     given = str(arguments.get("conv_dim", "0")).strip() != "0"
     if given and not base.startswith("lycoris") and not any(is_large_conv(original_of(m)) for m in modules):
-        problems.add(f"conv_dim: {base} trains no convolution larger than 1x1 in {family}: leave it out")
+        problems.add(no_convs(base, family))
 
 
 def unasked_convs(settings: GridSettings, sites: Sites, modules: Iterable[nn.Module]) -> set[str]:
@@ -135,8 +81,15 @@ def put_ranks(
     replace_modules(network, new)
     grid.rank_why = {name: choice.why for name, choice in chosen.items()}
     grid.no_lora = {name for name, module in new.items() if module is None}
-    trained = {name: new.get(name, by_name[name]) for name in chosen.keys() - frozen}
-    return [*notices, *_idle_in_this_run(grid, frozen), *_about_alphas(chosen, made, trained)]
+    trained = {name: _known_alpha(new.get(name, by_name[name])) for name in chosen.keys() - frozen}
+    return [*notices, *idle_ranks(grid, frozen), *about_alphas(chosen, made, trained)]
+
+
+def _known_alpha(module: nn.Module | None) -> tuple[int | None, float | None]:
+    """(rank, alpha); no alpha where a module keeps another number in its place (rs_lora: alpha times the square root of
+    its rank)."""
+    rank, alpha = rank_and_alpha(module)
+    return rank, None if getattr(module, "rs_lora", False) else alpha
 
 
 def _made_modules(by_name: Mapping[str, nn.Module]) -> dict[str, MadeModule]:
@@ -176,19 +129,6 @@ def _remake_all(
     return new
 
 
-def _idle_in_this_run(grid: BoundGrid, frozen: set[str]) -> list[str]:
-    """Lines about ranks of components of which nothing trains: no mistake, trained weights of theirs may be kept."""
-    lines = []
-    for part in grid.parts.values():
-        training = {site.component for site in grid.sites.all if site.part == part.part and site.name not in frozen}
-        ranks = part.settings.ranks
-        given = [(f"{c}_dim", c) for c, rank in ranks.component_dim.items() if rank]
-        given += [(f"{c}_alpha", c) for c in ranks.component_alpha]
-        keys = [part.settings.key(name) for name, component in given if component not in training]
-        lines += [f"{key}: nothing of it trains in this run" for key in keys]
-    return list(dict.fromkeys(lines))
-
-
 def _check_blocks(module: nn.Module, blocks: int) -> None:
     """OFT's rank is its number of blocks. networks.oft does not check that it divides the layer, and stops at the first
     step. Raises ValueError."""
@@ -197,34 +137,3 @@ def _check_blocks(module: nn.Module, blocks: int) -> None:
     for width in getattr(module, "split_dims", None) or [module.out_dim]:
         if int(width) % blocks:
             raise ValueError(f"{blocks} blocks do not divide its {width} outputs")
-
-
-def _about_alphas(
-    chosen: Mapping[str, Choice], made: Mapping[str, MadeModule], trained: Mapping[str, nn.Module | None]
-) -> list[str]:
-    """What should be known of alphas: those that stay while ranks change, and those that a module refuses.
-
-    Args:
-        trained: the modules that train, as they are now; None where there is no LoRA.
-    """
-    lines, ratios, stays, own = [], set(), False, []
-    for name, module in trained.items():
-        rank, alpha = rank_and_alpha(module)
-        if not rank or alpha is None:
-            continue
-        ratios.add(round(alpha / rank, 6))
-        choice = chosen[name]
-        stays = stays or (choice.rank != made[name].rank and choice.asked_alpha is None)
-        rs_lora = getattr(module, "rs_lora", False)  # saves alpha times the square root of its rank
-        if choice.asked_alpha is not None and not rs_lora and not math.isclose(alpha, choice.alpha, rel_tol=1e-5):
-            own.append(name)
-    if stays and len(ratios) > 1:
-        lines.append(
-            f"alpha stays as it was where only the rank is set, so alpha/rank goes from {min(ratios):.3g} to"
-            f" {max(ratios):.3g} (an alpha of 0.5x is half of each module's rank, e.g. module_alphas=.:0.5x)"
-        )
-    if own:
-        lines.append(
-            f"{len(own)} modules keep an alpha of their own, their rank (LoKr whose matrices are whole), e.g. {own[0]}"
-        )
-    return lines

@@ -20,6 +20,8 @@ TRAINER_OPTIONS = frozenset(
     {"unet_lr", "text_encoder_lr", "learning_rate", "network_dim", "network_alpha", "network_dropout"}
 )
 
+NO_UP_SIDE = "loraplus: no module of this network has an up side (lora_up), so LoRA+ sets nothing"
+
 BLOCK_WEIGHTS = ("down_lr_weight", "mid_lr_weight", "up_lr_weight")
 _CURVES = ("cosine", "sine", "linear", "reverse_linear", "zeros")
 """Curves of networks.lora's down_lr_weight and up_lr_weight (its linear rises, the grid's falls)."""
@@ -100,3 +102,8 @@ def check_block_curves(arguments: Mapping[str, Any], problems: Problems) -> None
                 f"{key}: {name!r} is neither a list of numbers nor a curve; curves are {', '.join(_CURVES)},"
                 f" each with +base if wanted (sine+.5).{did_you_mean(name, _CURVES)}"
             )
+
+
+def no_convs(base: str, family: str) -> str:
+    """What is wrong with a conv_dim where there is no convolution larger than 1x1."""
+    return f"conv_dim: {base} trains no convolution larger than 1x1 in {family}: leave it out"

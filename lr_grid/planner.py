@@ -55,7 +55,8 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
     problems.raise_if_any()
 
     settings = grid.settings
-    header = [("strategy", settings.depth_strategy)]
+    header = [("preset", settings.preset)] if settings.preset else []
+    header.append(("strategy", settings.depth_strategy))
     if settings.depth_strategy != "flat":
         header.append(("min_depth_factor", f"{settings.min_depth_factor:g}"))
     if settings.depth_strategy == "inverted_u":
@@ -143,7 +144,8 @@ class _Part:
     def __init__(self, grid: PartGrid, base: float, base_words: str, reach: Reach):
         self.grid, self.base, self.reach, self.settings = grid, base, reach, grid.settings
         self.default_rate = self.settings.default_lr or Rate(1.0, relative=True)
-        self.default_words = self.settings.key("default_lr") if self.settings.default_lr else base_words
+        default_words = self.settings.key("default_lr") + self.settings.origin("default_lr")
+        self.default_words = default_words if self.settings.default_lr else base_words
         self.components: dict[str, tuple[float, str]] = {}
         """Worked out when a module asks: a component that does not train raises no questions."""
         s = self.settings
@@ -181,7 +183,8 @@ class _Part:
         """(absolute LR before depth and block weight, words)."""
         own = self.settings.component_lr.get(component)
         if own is not None:
-            return own.resolve(self.base), f"{self.settings.key(f'{component}_lr')} {own}"
+            name = f"{component}_lr"
+            return own.resolve(self.base), f"{self.settings.key(name)} {own}{self.settings.origin(name)}"
         default = self.default_rate.resolve(self.base)
         if component == "fused" and {"self_attn", "ffn"} & self.settings.component_lr.keys():
             attention, ffn = (

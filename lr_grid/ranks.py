@@ -165,7 +165,7 @@ class _PartRanks:
         own = ranks.component_dim.get(site.component)
         of_block = self.blocks.get(name, {}).get(block) if block else None
         if own is not None:
-            own_words = f"{key(f'{site.component}_dim')} {own}"
+            own_words = f"{key(f'{site.component}_dim')} {own}{self.settings.origin(f'{site.component}_dim')}"
             if own == 0:
                 self.used.add(f"{site.component}_dim")
                 return 0, 0.0, own_words
@@ -206,16 +206,19 @@ class _PartRanks:
     def idle(self) -> dict[str, str]:
         """What sets nothing in this part, by subject."""
         there = {site.component for site in self.here}
+        shared = self.settings.preset_keys  # a preset serves every model: what finds nothing is no mistake
         unranked = {site.component for site in self.sites} - there
         for component in COMPONENTS:
             for name, values in (
                 (f"{component}_dim", self.ranks.component_dim),
                 (f"{component}_alpha", self.ranks.component_alpha),
             ):
-                if component in values and component in there and name not in self.used:
+                if component not in values or name in shared:
+                    continue
+                if component in there and name not in self.used:
                     key = self.settings.key(name)
                     self.wrong[key] = f"{key}: sets nothing: other settings decide about every {component} module"
-                elif component in values and component in unranked:
+                elif component in unranked:
                     key = self.settings.key(name)
                     self.wrong[key] = f"{key}: no {component} module of this network has a rank"
         for name in BLOCK_KEYS:

@@ -31,6 +31,12 @@ def check_reach(grid: BoundGrid, done: Reach, parts: Sequence[str], problems: Pr
     settings = grid.settings
     if MAIN_PART in parts:
         problems.add_all(_idle(grid.main, done).values())
+        idle = idle_of_preset(grid, done)
+        if idle and len(idle) == len(settings.preset_keys):
+            problems.add(
+                f"preset: {settings.preset} sets nothing here: nothing that trains in this network takes its"
+                f" {', '.join(idle)}. Leave it out, or take another (lr-grid presets)"
+            )
     else:
         idle = [key for key in sorted(settings.given) if _speaks_of_main(key)]
         if idle:
@@ -97,6 +103,25 @@ def _overruled(settings: GridSettings, component: str, key: str) -> bool:
     return bool(by) and settings.source.get(key) != settings.source.get(settings.key(by))
 
 
+def idle_of_preset(grid: BoundGrid, done: Reach) -> list[str]:
+    """The preset's settings that set nothing in the U-Net or DiT."""
+    settings = grid.settings
+    there = {site.component for site in grid.sites.all if site.part == MAIN_PART}
+    used = done.used.get(MAIN_PART, set())
+    idle = []
+    for key in sorted(settings.preset_keys):
+        component, _, what = key.rpartition("_")
+        if key == "default_lr":
+            found = key in used
+        elif component in COMPONENTS:
+            found = component in (used if what == "lr" else there)
+        else:
+            found = settings.depth_strategy == "flat" or MAIN_PART in done.curved
+        if not found:
+            idle.append(key)
+    return idle
+
+
 def idle_settings(grid: BoundGrid, done: Reach) -> list[str]:
     """Lines about settings that set nothing in this run, where that is no mistake: people share them between runs."""
     settings = grid.settings
@@ -109,6 +134,9 @@ def idle_settings(grid: BoundGrid, done: Reach) -> list[str]:
         for rule in grid.upstream_rules
         if id(rule) not in done.won
     ]
+    idle = idle_of_preset(grid, done)
+    if idle:
+        lines.append(f"preset {settings.preset}: nothing that trains here takes its {', '.join(idle)}")
     for part in grid.parts.values():
         if "default_lr" in part.settings.given and "default_lr" not in done.used.get(part.part, set()):
             key = part.settings.key("default_lr")

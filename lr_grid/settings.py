@@ -1,7 +1,8 @@
-"""The settings: key=value text, or a grid file, to a checked GridSettings. Nothing here knows a model.
+"""The settings: key=value text, a grid file or a preset to a checked GridSettings. Nothing here knows a model.
 
-The same keys work in ``--network_args`` and in a grid file; where both give one, --network_args wins. A key of one text
-encoder (``te1_``) wins over that of all (``te_``). Every problem is noted, none is raised here.
+The same keys work in ``--network_args``, in a grid file and in a preset; --network_args win over the file, the file
+over the preset. A key of one text encoder (``te1_``) wins over that of all (``te_``). Every problem is noted, none is
+raised here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lr_grid.blocks import parse_indices
+from lr_grid.component_table import expand_components
 from lr_grid.contradictions import contradictions
 from lr_grid.errors import Problems, did_you_mean
 from lr_grid.grid_settings import GridSettings
@@ -19,12 +21,13 @@ from lr_grid.keys import (
     HINTS,
     PARSERS,
     RANK_PARSERS,
+    SOURCES,
     is_grid_key,
     is_indices,
-    no_component,
     split_section,
     stack_of_indices,
 )
+from lr_grid.preset_settings import about_preset, read_preset, settings_of
 from lr_grid.words import COMPONENTS
 
 # What per_layer_lr=true gives to everything that is not set: the published per-layer system's defaults (absolute LRs).
@@ -43,7 +46,7 @@ PUBLISHED_DEFAULTS: dict[str, Any] = {
 def read_settings(
     arguments: Mapping[str, Any], problems: Problems, file: GridFile | None = None, words: str = "--network_args"
 ) -> GridSettings:
-    """Parses the grid's own keys of --network_args (others are left alone) and the grid file they name.
+    """Parses the grid's own keys of --network_args (others are left alone), the grid file and the preset they name.
 
     Args:
         file: a grid file that was read already.
@@ -53,17 +56,21 @@ def read_settings(
     if file is None:
         file = _read_file(own.pop("grid"), problems) if "grid" in own else GridFile()
     _check_unread(file, problems)
-    published = _expand_components(file.published, f"{file.name}, per_layer_lr", problems)
-    from_file = _expand_components(file.settings, file.name, problems)
-    from_args = _expand_components(own, words, problems)
+    published = expand_components(file.published, f"{file.name}, per_layer_lr", problems)
+    from_file = expand_components(file.settings, file.name, problems)
+    from_args = expand_components(own, words, problems)
     for key in (*from_file, *published):
-        if not is_grid_key(key) or key == "grid":
+        if not is_grid_key(key) or key == "grid" or (key in SOURCES and key in published):
             problems.add(f"{file.name}: {key!r} is no setting of a grid.{did_you_mean(key, HINTS)}")
 
-    raw = {key: value for key, value in {**published, **from_file, **from_args}.items() if key != "grid"}
+    preset = read_preset((own, words), (file.settings, file.name), problems)
+    whole = any("component_lr" in given for given in (own, file.settings, file.published))
+    from_preset, replaced = settings_of(preset, whole, problems)
+    given = {**published, **from_file, **from_args}
+    raw = {key: value for key, value in {**from_preset, **given}.items() if key not in SOURCES}
     parsed = _parse_all(raw, problems)
     if parsed.get("per_layer_lr"):
-        whole = any("component_lr" in given for given in (own, file.settings, file.published))
+        whole = whole or (preset is not None and "component_lr" in preset.settings)
         for key, default in PUBLISHED_DEFAULTS.items():
             # component_lr given as a whole takes the place of the whole default: what it leaves out takes default_lr.
             if not (whole and key.removesuffix("_lr") in COMPONENTS):
@@ -71,10 +78,15 @@ def read_settings(
     settings = _build({key: value for key, value in parsed.items() if not split_section(key)[0]})
     settings.source = {**dict.fromkeys(from_file, "file"), **dict.fromkeys(from_args, "args")}
     settings.notices = file.notices
+    if preset is not None:
+        settings.preset = preset.name
+        settings.preset_keys = frozenset(from_preset.keys() - given.keys())
+        settings.notices = [*about_preset(preset, replaced), *file.notices]
+        raw = {"preset": preset.name, **raw}
     settings.arguments = tuple((key, str(value)) for key, value in raw.items())
     asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"grid"} if published else set())
     settings.given = frozenset(key for key in asked if key != "per_layer_lr" or parsed.get(key))
-    if all(key in parsed for key in raw if is_grid_key(key)):
+    if all(key in parsed for key in raw if is_grid_key(key) and key not in SOURCES):
         # A value that did not parse would only lead to wrong conclusions.
         settings.encoders = _encoder_settings(parsed, settings.source)
         problems.add_all(contradictions(settings).values())
@@ -102,40 +114,6 @@ def _check_unread(file: GridFile, problems: Problems) -> None:
     others = [key for key in file.unread if not is_grid_key(key)]
     if others:
         file.notices.append(f"{file.name}: only its published block is read, not {', '.join(others)}")
-
-
-def _expand_components(source: Mapping[str, Any], where: str, problems: Problems) -> dict[str, Any]:
-    """Spells ``component_lr`` out as one key a component; both forms for one component contradict each other."""
-    result = dict(source)
-    for key in [key for key in source if split_section(key)[1] == "component_lr"]:
-        del result[key]
-        _expand_table(key, source, where, result, problems)
-    return result
-
-
-def _expand_table(
-    table_key: str, source: Mapping[str, Any], where: str, result: dict[str, Any], problems: Problems
-) -> None:
-    prefix, table = table_key.removesuffix("component_lr"), source[table_key]
-    if isinstance(table, Mapping):
-        pairs = [(str(component), value) for component, value in table.items()]
-    else:
-        items = [item.rpartition(":") for item in str(table or "").split(",") if item.strip()]
-        pairs = [(component.strip(), value) for component, _, value in items]
-    if not pairs:
-        problems.add(f"{table_key}: is empty; write component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
-    for component, value in pairs:
-        key = f"{prefix}{component}_lr"
-        if not component:
-            problems.add(f"{table_key}: {value!r} is not component:LR (e.g. self_attn:4e-4,ffn:0.75x)")
-        elif component not in COMPONENTS:
-            problems.add(f"{table_key}: {no_component(component)}")
-        elif key in source:
-            problems.add(f"{where}: {key} and {table_key} both set {component}: keep one")
-        elif key in result:
-            problems.add(f"{table_key}: sets {component} twice")
-        else:
-            result[key] = value
 
 
 def _parse_all(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:

@@ -61,10 +61,15 @@ def keep_presets(base: ModuleType) -> Iterator[None]:
             setattr(cls, name, value)
 
 
-def parse_regex_lrs(text: str) -> dict[str, float]:
-    """``regex=LR,regex=LR`` (network_reg_lrs, already checked) as regex -> absolute LR."""
+def parse_regex_pairs(text: str) -> dict[str, str]:
+    """``regex=value,regex=value`` (network_reg_lrs, network_reg_dims, already checked) as regex -> value."""
     pairs = (pair.partition("=") for pair in text.split(",") if pair.strip())
-    return {pattern.strip(): float(lr) for pattern, _, lr in pairs}
+    return {pattern.strip(): value.strip() for pattern, _, value in pairs}
+
+
+def parse_regex_lrs(text: str) -> dict[str, float]:
+    """network_reg_lrs, already checked, as regex -> absolute LR."""
+    return {pattern: float(lr) for pattern, lr in parse_regex_pairs(text).items()}
 
 
 def regex_rules(network: nn.Module, modules: Sequence[nn.Module]) -> tuple[ModuleRule[Rate], ...]:

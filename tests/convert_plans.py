@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -21,12 +22,13 @@ FACTS = ModuleFacts(16, 16.0, has_up=True)
 
 
 @cache
-def sites_of(model: str, asked: tuple[str, ...] = (), one_a_cell: bool = False) -> Sites:
+def sites_of(model: str, asked: tuple[str, ...] = (), one_a: str = "module") -> Sites:
     """The modules that the trainer's network module makes.
 
     Args:
         asked: arguments of the network module that bring more modules.
-        one_a_cell: one module of each block and component: without regexes, all modules of a cell have one LR.
+        one_a: ``module`` gives all; ``cell`` one module of each block and component, since without regexes all modules
+            of a cell have one LR; ``block`` one module of each block, for grids that know no components either.
     """
     blueprint = find_model(model)
     network = blueprint.networks[0]
@@ -34,23 +36,24 @@ def sites_of(model: str, asked: tuple[str, ...] = (), one_a_cell: bool = False) 
     for layer in network.layers:
         if not layer.needs or layer.needs in asked:
             site = layer.site
-            sites.setdefault((site.part, site.place, site.component) if one_a_cell else site.name, site)
+            cell = (site.part, site.place, site.component)
+            sites.setdefault({"module": site.name, "cell": cell, "block": cell[:2]}[one_a], site)
     layouts = dict(network.encoder_layouts)
     return Sites(tuple(sites.values()), blueprint.layout, dict(network.encoder_of), (), layouts)
 
 
-def module_lrs(model: str, arguments: dict[str, Any], one_a_cell: bool = True) -> dict[str, tuple[float, float]]:
+def module_lrs(model: str, arguments: dict[str, Any], one_a: str = "cell") -> dict[str, tuple[float, float]]:
     """Module name -> (down, up) LR, absolute; (0, 0) where it is frozen."""
     asked = tuple(key for key in ("train_llm_adapter",) if arguments.get(key) == "true")
     problems = Problems()
     settings = read_settings(arguments, problems)
     problems.raise_if_any()
     # Settings that parse to the same have the same plan, which takes most of a test's time.
-    key = (model, asked, one_a_cell, repr(replace(settings, arguments=(), source={})))
+    key = (model, asked, one_a, repr(replace(settings, arguments=(), source={})))
     if key not in _PLANS:
         if len(_PLANS) > 50:
             _PLANS.clear()
-        _PLANS[key] = _planned(settings, sites_of(model, asked, one_a_cell))
+        _PLANS[key] = _planned(settings, sites_of(model, asked, one_a))
     return _PLANS[key]
 
 
@@ -68,22 +71,26 @@ def _planned(settings: GridSettings, sites: Sites) -> dict[str, tuple[float, flo
     return {row.site.name: (row.lr_down, row.lr_up) for row in plan.rows}
 
 
-def upstream_regex_lrs(model: str, text: str) -> dict[str, float]:
+def upstream_regex_lrs(model: str, text: str, names: Collection[str]) -> dict[str, float]:
     """Module name -> absolute LR under network_reg_lrs as sd-scripts reads it (lora_flux; Anima: whole dotted path)."""
     rules = dict(pair.split("=", 1) for pair in text.split(","))
+    searches = [(re.compile(regex), float(lr)) for regex, lr in rules.items()]
     result = {}
     for site in sites_of(model).all:
-        if site.part == "unet":
-            match = re.fullmatch if model == "anima" else re.search
-            subject = site.path if model == "anima" else site.name
-            result[site.name] = next((float(lr) for regex, lr in rules.items() if match(regex, subject)), BASE)
+        if site.name in names:
+            found = (lr for regex, lr in searches if _upstream_finds(regex, site, model))
+            result[site.name] = next(found, BASE)
     return result
+
+
+def _upstream_finds(regex: re.Pattern[str], site: Site, model: str) -> bool:
+    return bool(regex.fullmatch(site.path) if model == "anima" else regex.search(site.name))
 
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
     """Whether two results speak of the same modules and give them equal LRs (to the last digits)."""
-    if first.keys() != second.keys():
-        return False
+    if first == second or first.keys() != second.keys():
+        return first == second
 
     def near(a: float, b: float) -> bool:
         return abs(a - b) <= 1e-12 * max(abs(a), abs(b))

@@ -221,7 +221,9 @@ def test_anima_leaves_out_what_no_lora_has():
 
 def test_network_reg_lrs_of_anima_are_whole_paths():
     arguments, _ = read(".*self_attn.*=1e-5,blocks.3.mlp=1e-4", "network_reg_lrs", "anima")
-    lrs = module_lrs("anima", {"module_lr": {k: v for k, v in arguments["module_lr"].items() if "3" not in k}}, False)
+    lrs = module_lrs(
+        "anima", {"module_lr": {k: v for k, v in arguments["module_lr"].items() if "3" not in k}}, "module"
+    )
     trained = {name for name, (lr, _) in lrs.items() if lr == 1e-5}
     assert len(trained) == 112
     assert write(arguments, "network_reg_lrs", "anima")[0] == ".*self_attn.*=1e-05,blocks.3.mlp=0.0001"

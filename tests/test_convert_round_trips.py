@@ -2,87 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from random import Random
 from typing import Any
+from zlib import crc32
 
-import pytest
 from convert_plans import BASE, module_lrs, same, upstream_regex_lrs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lr_grid.convert import read, write
 
-GRIDS = settings(
-    max_examples=1000, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
 FLUX = {"double": 19, "single": 38}
-absolute = st.sampled_from(("1e-5", "3e-5", "0.0002", "4.5e-4", "7e-06", "1.25e-4"))
-relative = st.sampled_from(("0.1x", "0.5x", "1x", "1.5x", "3x", "0.75x"))
-rates = absolute | relative
-weights = st.sampled_from((0.0, 0.1, 0.25, 0.3, 0.5, 0.77, 1.0, 1.5, 2.0, 0.01))
+ABSOLUTE = ("1e-5", "3e-5", "0.0002", "4.5e-4", "7e-06", "1.25e-4")
+RELATIVE = ("0.1x", "0.5x", "1x", "1.5x", "3x", "0.75x")
+RATES = (*ABSOLUTE, *RELATIVE)
 POSITIVE = (0.1, 0.25, 0.3, 0.5, 0.77, 1.5, 2.0, 0.01)
+WEIGHTS = (*POSITIVE, 0.0, 1.0)
+CURVES = ("linear", "cosine", "inverted_u", "sine", "geometric", "reverse_linear")
+PATTERNS = (r"double_blocks\.7\.img_attn\.qkv", r"single_blocks_(?:3|4)_linear1$", "lora_unet_double_blocks_1_txt_attn")
+FLUX_COMPONENTS = ("self_attn", "cross_attn", "ffn", "mod", "fused")
 
 
-@st.composite
-def blocks_of(draw: Any, stacks: dict[str, int], value: st.SearchStrategy, most: int = 6) -> dict[str, Any]:
+def thousand(make: Callable[[Random], Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """Runs a test on a thousand grids that ``make`` draws, the same ones in every run. A grid is drawn from one number
+    (drawing it choice by choice through hypothesis takes longer than the test itself)."""
+
+    def decorate(test: Callable[..., None]) -> Callable[[], None]:
+        grids = st.integers(0, 2**40).map(lambda seed: make(Random(seed)))
+        limits = settings(
+            max_examples=1000, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        )
+        return limits(given(grids)(test))
+
+    return decorate
+
+
+def blocks_of(draw: Random, stacks: dict[str, int], values: Sequence[Any], most: int = 6) -> dict[str, Any]:
     """A few runs of blocks that do not overlap, each with a value; never all blocks of a stack."""
     table = {}
     for stack, size in stacks.items():
-        cuts = sorted(draw(st.sets(st.integers(1, size - 1), max_size=most)))
+        cuts = sorted(draw.sample(range(1, size), draw.randint(0, most)))
         for first, end in pairwise(cuts):
-            if draw(st.booleans()):
-                name = f"{stack}_{first}" if end == first + 1 else f"{stack}_{first}-{end - 1}"
-                table[name] = draw(value)
+            if draw.random() < 0.5:
+                table[f"{stack}_{first}" if end == first + 1 else f"{stack}_{first}-{end - 1}"] = draw.choice(values)
     return table
 
 
-@st.composite
-def curves(draw: Any, names: tuple[str, ...], levels: bool = True) -> dict[str, Any]:
-    strategy = draw(st.sampled_from(("flat", *names)))
+def curve(draw: Random, names: Sequence[str], levels: bool = True) -> dict[str, Any]:
+    strategy = draw.choice(("flat", *names))
     if strategy == "flat":
         return {}
-    curve: dict[str, Any] = {"depth_strategy": strategy, "min_depth_factor": draw(st.sampled_from((0.1, 0.3, 0.35)))}
+    found: dict[str, Any] = {"depth_strategy": strategy, "min_depth_factor": draw.choice((0.1, 0.3, 0.35))}
     if strategy == "inverted_u":
-        curve["peak_position"] = draw(st.sampled_from((0.3, 0.5, 0.45)))
-    if levels and draw(st.booleans()):
-        curve |= {"depth_levels": 5} if draw(st.booleans()) else {"depth_scope": "model"}
-    return curve
+        found["peak_position"] = draw.choice((0.3, 0.5, 0.45))
+    if levels:
+        found |= draw.choice(({}, {"depth_levels": 5}, {"depth_scope": "model"}))
+    return found
 
 
-ALL_CURVES = ("linear", "cosine", "inverted_u", "sine", "geometric", "reverse_linear")
-PATTERNS = (r"double_blocks\.7\.img_attn\.qkv", r"single_blocks_(?:3|4)_linear1$", "lora_unet_double_blocks_1_txt_mlp")
+def components(draw: Random, names: Sequence[str], values: Sequence[str] = RATES) -> dict[str, str]:
+    return {f"{name}_lr": draw.choice(values) for name in names if draw.random() < 0.5}
 
 
-@st.composite
-def components(draw: Any, names: tuple[str, ...], rate: st.SearchStrategy = rates) -> dict[str, str]:
-    return {f"{name}_lr": draw(rate) for name in draw(st.sets(st.sampled_from(names)))}
-
-
-@st.composite
-def block_grids(draw: Any, stacks: dict[str, int], curved: bool = True) -> dict[str, Any]:
-    """Grids of one value a block: weights, block_lr, curves, lists of what trains."""
-    grid: dict[str, Any] = draw(curves(ALL_CURVES)) if curved else {}
-    if draw(st.integers(0, 3)) == 0 and "double" in stacks:
-        grid["exclude_single_block_indices"] = draw(st.sampled_from(("0-3,7", "37", "1,5,9-12")))
-        return grid
-    grid["block_lr_weight"] = draw(blocks_of(stacks, weights)) or {next(iter(stacks)): draw(st.sampled_from(POSITIVE))}
-    block_lr = draw(blocks_of(stacks, relative, 3))
+def block_grid(draw: Random) -> dict[str, Any]:
+    """A grid of one value a block of FLUX: weights, block_lr, a curve, a list of what does not train."""
+    grid = curve(draw, CURVES)
+    if draw.random() < 0.25:
+        return {**grid, "exclude_single_block_indices": draw.choice(("0-3,7", "37", "1,5,9-12"))}
+    grid["block_lr_weight"] = blocks_of(draw, FLUX, WEIGHTS) or {"double": draw.choice(POSITIVE)}
+    block_lr = blocks_of(draw, FLUX, RELATIVE, 3)
     return {**grid, "block_lr": block_lr} if block_lr else grid
 
 
-@st.composite
-def full_grids(draw: Any) -> dict[str, Any]:
+def cell_grid(draw: Random) -> dict[str, Any]:
+    """The same with components, and regexes in a tenth of them."""
+    grid = block_grid(draw) | components(draw, FLUX_COMPONENTS)
+    if draw.random() < 0.1:
+        grid["module_lr"] = {pattern: draw.choice(RATES) for pattern in draw.sample(PATTERNS, 3)}
+    return grid
+
+
+def full_grid(draw: Random) -> dict[str, Any]:
     """Whatever the grammar has, on FLUX."""
-    grid = draw(block_grids(FLUX)) | draw(components(("self_attn", "cross_attn", "ffn", "mod", "fused")))
-    if draw(st.booleans()):
-        grid["module_lr"] = {pattern: draw(rates) for pattern in draw(st.permutations(PATTERNS))}
-    if draw(st.booleans()):
-        grid["default_lr"] = draw(rates)
-    if draw(st.booleans()):
-        grid["loraplus_unet_lr_ratio"] = draw(st.sampled_from((4, 16.0, 2.5)))
-    if draw(st.booleans()):
-        grid |= {"te_self_attn_lr": draw(rates), "te_depth_strategy": "cosine"}
-    if draw(st.booleans()):
+    grid = cell_grid(draw)
+    if draw.random() < 0.5:
+        grid["default_lr"] = draw.choice(RATES)
+    if draw.random() < 0.5:
+        grid["loraplus_unet_lr_ratio"] = draw.choice((4, 16.0, 2.5))
+    if draw.random() < 0.2:
+        grid |= {"te_self_attn_lr": draw.choice(RATES), "te_depth_strategy": "cosine"}
+    if draw.random() < 0.5:
         grid["mod_dim"] = 4
     return grid
 
@@ -94,115 +105,129 @@ def round_trip(grid: dict[str, Any], format: str, model: str, lossless: bool = T
     return back, text
 
 
-@GRIDS
-@given(full_grids())
+def lrs(model: str, grid: dict[str, Any], of: dict[str, Any], one_a: str = "cell") -> dict[str, tuple[float, float]]:
+    """The LRs of a grid that was made of another one: of every module for one in sixteen (by its text), else of one
+    module of each cell (or block), since the modules of a cell have one LR (PATTERNS match the first of a cell)."""
+    return module_lrs(model, grid, "module" if crc32(repr(of).encode()) % 16 == 0 else one_a)
+
+
+@thousand(full_grid)
 def test_our_own_formats_hold_every_grid(grid):
-    every = "module_lr" not in grid
-    expected = module_lrs("flux-dev", grid, every)
+    expected = lrs("flux-dev", grid, grid)
     for format in ("toml", "args", "args-powershell", "config"):
         back, text = round_trip(grid, format, "flux-dev")
-        assert same(module_lrs("flux-dev", back, every), expected), format
+        assert same(lrs("flux-dev", back, grid), expected), format
         assert write(back, format, "flux-dev")[0] == text
 
 
-@GRIDS
-@given(components(("self_attn", "cross_attn", "ffn")), curves(("linear", "cosine", "inverted_u"), False), rates)
-def test_serenity_holds_components_and_curves(parts, curve, default):
-    grid = {**parts, **curve, "default_lr": default}
+@thousand(
+    lambda draw: {
+        **components(draw, ("self_attn", "cross_attn", "ffn")),
+        **curve(draw, ("linear", "cosine", "inverted_u"), levels=False),
+        "default_lr": draw.choice(RATES),
+    }
+)
+def test_serenity_holds_components_and_curves(grid):
     back, _ = round_trip(grid, "serenity", "flux-dev")
-    assert same(module_lrs("flux-dev", back), module_lrs("flux-dev", grid))
+    assert same(lrs("flux-dev", back, grid), lrs("flux-dev", grid, grid))
 
 
-@GRIDS
-@given(block_grids(FLUX))
+@thousand(block_grid)
 def test_formats_of_fluxs_blocks_hold_one_factor_a_block(grid):
-    expected = module_lrs("flux-dev", grid)
+    expected = lrs("flux-dev", grid, grid, "block")
     for format in ("onetrainer", "lbw:61", "lbw:58", "lbw:57"):
         back, text = round_trip(grid, format, "flux-dev")
-        assert same(module_lrs("flux-dev", back), expected), format
+        assert same(lrs("flux-dev", back, grid, "block"), expected), format
         assert format == "onetrainer" or len(text.split(",")) == int(format[4:])
 
 
+def weight_list(size: int) -> Callable[[Random], list[float]]:
+    """One weight a block, not all 0 where a plain LoRA has modules."""
+
+    def make(draw: Random) -> list[float]:
+        values = [draw.choice(WEIGHTS) for _ in range(size)]
+        values[8] = values[16] = draw.choice(POSITIVE)
+        return values
+
+    return make
+
+
 PLAIN_SD = {1, 2, 4, 5, 7, 8, 12, *range(16, 25)}
+PLAIN_SDXL = {5, 6, *range(8, 19)}
 
 
-@GRIDS
-@given(st.lists(weights, min_size=25, max_size=25), st.sampled_from(POSITIVE))
-def test_formats_of_sds_blocks_hold_one_factor_a_block(values, one):
-    values[8] = one  # not everything frozen
+@thousand(weight_list(25))
+def test_formats_of_sds_blocks_hold_one_factor_a_block(values):
     grid = {"block_lr_weight": values}
     for format in ("lbw:26", "lbw:25", "down_mid_up"):
         assert round_trip(grid, format, "sd15")[0] == grid, format
     plain = {"block_lr_weight": [value if i in PLAIN_SD else 1.0 for i, value in enumerate(values)]}
     back, _ = round_trip(plain, "lbw:17", "sd15")
-    assert same(module_lrs("sd15", back), module_lrs("sd15", plain))
+    assert same(lrs("sd15", back, grid, "block"), lrs("sd15", plain, grid, "block"))
 
 
-@GRIDS
-@given(st.lists(weights, min_size=23, max_size=23), st.sampled_from(POSITIVE))
-def test_formats_of_sdxls_blocks_hold_one_factor_a_block(values, one):
+@thousand(weight_list(23))
+def test_formats_of_sdxls_blocks_hold_one_factor_a_block(values):
     values[0] = values[22] = 1.0
-    values[16] = one
     grid = {"block_lr_weight": values}
     for format in ("lbw:23", "down_mid_up"):
         assert round_trip(grid, format, "sdxl")[0] == grid, format
     values[10] = values[12] = values[11]  # one value there: M00
     assert round_trip(grid, "lbw:20", "sdxl")[0] == grid
-    plain = {"block_lr_weight": [value if i in {5, 6, 8, *range(9, 19)} else 1.0 for i, value in enumerate(values)]}
+    plain = {"block_lr_weight": [value if i in PLAIN_SDXL else 1.0 for i, value in enumerate(values)]}
     back, _ = round_trip(plain, "lbw:12", "sdxl")
-    assert same(module_lrs("sdxl", back), module_lrs("sdxl", plain))
+    assert same(lrs("sdxl", back, grid, "block"), lrs("sdxl", plain, grid, "block"))
 
 
-@GRIDS
-@given(st.lists(rates | st.just("0"), min_size=23, max_size=23), rates, weights, rates)
-def test_block_lr_holds_one_lr_a_block(values, one, weight, default):
-    values[16] = one
-    for grid in ({"block_lr": values}, {"block_lr_weight": [0.5] * 6 + [weight] * 17, "default_lr": default}):
-        if weight or "block_lr" in grid:
-            back, _ = round_trip(grid, "block_lr", "sdxl")
-            assert same(module_lrs("sdxl", back), module_lrs("sdxl", grid))
+def sdxl_lrs(draw: Random) -> dict[str, Any]:
+    if draw.random() < 0.5:
+        values = [draw.choice((*RATES, "0")) for _ in range(23)]
+        return {"block_lr": [*values[:16], draw.choice(RATES), *values[17:]]}
+    return {"block_lr_weight": weight_list(23)(draw), "default_lr": draw.choice(RATES)}
 
 
-@st.composite
-def regex_grids(draw: Any) -> dict[str, Any]:
-    grid = draw(block_grids(FLUX)) | draw(components(("self_attn", "cross_attn", "ffn", "mod", "fused")))
-    if draw(st.booleans()):
-        grid["module_lr"] = {pattern: draw(rates) for pattern in draw(st.permutations(PATTERNS))}
-    return grid
+@thousand(sdxl_lrs)
+def test_block_lr_holds_one_lr_a_block(grid):
+    back, _ = round_trip(grid, "block_lr", "sdxl")
+    assert same(lrs("sdxl", back, grid, "block"), lrs("sdxl", grid, grid, "block"))
 
 
-@GRIDS
-@given(regex_grids())
+@thousand(cell_grid)
 def test_network_reg_lrs_holds_every_cell_as_upstream_reads_it(grid):
     text, lost = write(grid, "network_reg_lrs", "flux-dev", BASE)
     assert not lost
-    ours = {name: down for name, (down, _) in module_lrs("flux-dev", grid, False).items()}
-    assert same(upstream_regex_lrs("flux-dev", text), ours) if text else set(ours.values()) == {BASE}
+    ours = {name: down for name, (down, _) in lrs("flux-dev", grid, grid).items()}
+    assert same(upstream_regex_lrs("flux-dev", text, ours), ours) if text else set(ours.values()) == {BASE}
 
 
-@GRIDS
-@given(st.dictionaries(st.sampled_from((*PATTERNS, "img_mlp", r"single_blocks_(\d1|20)_")), absolute, min_size=1))
+def regexes(draw: Random) -> dict[str, str]:
+    patterns = (*(pattern.replace(r"\.", "_") for pattern in PATTERNS), "img_mlp", r"single_blocks_(\d1|20)_")
+    return {pattern: draw.choice(ABSOLUTE) for pattern in draw.sample(patterns, draw.randint(1, len(patterns)))}
+
+
+@thousand(regexes)
 def test_network_reg_lrs_come_back_as_they_were(rules):
-    text = ",".join(f"{pattern.replace(chr(92) + '.', '_')}={lr}" for pattern, lr in rules.items())
+    text = ",".join(f"{pattern}={lr}" for pattern, lr in rules.items())
     arguments, lost = read(text, "network_reg_lrs", "flux-dev")
     assert not lost
-    again, lost = write(arguments, "network_reg_lrs", "flux-dev", BASE)
-    assert not lost
-    assert same(upstream_regex_lrs("flux-dev", again), upstream_regex_lrs("flux-dev", text))
-    ours = {name: down for name, (down, _) in module_lrs("flux-dev", arguments, False).items()}
-    assert same(upstream_regex_lrs("flux-dev", text), ours)
+    assert read(write(arguments, "network_reg_lrs", "flux-dev")[0], "network_reg_lrs", "flux-dev")[0] == arguments
+    ours = {name: down for name, (down, _) in lrs("flux-dev", arguments, rules).items()}
+    assert same(upstream_regex_lrs("flux-dev", text, ours), ours)
 
 
-@GRIDS
-@given(components(("self_attn", "cross_attn", "ffn"), rates | st.just("0")), st.none() | rates, st.none() | rates)
-@pytest.mark.parametrize("variant", ["anima", "anima:toml"])
-def test_anima_holds_components_and_the_adapter(variant, parts, default, adapter):
-    grid: dict[str, Any] = dict(parts)
-    if adapter:
-        grid |= {"module_lr": {"llm_adapter": adapter}, "train_llm_adapter": "true"}
-    if default or not grid or set(parts.values()) == {"0"}:
-        grid["default_lr"] = default or "1x"
-    if len(parts) == 3:
+def anima_grid(draw: Random) -> dict[str, Any]:
+    grid: dict[str, Any] = components(draw, ("self_attn", "cross_attn", "ffn"), (*RATES, "0"))
+    if draw.random() < 0.5:
+        grid |= {"module_lr": {"llm_adapter": draw.choice(RATES)}, "train_llm_adapter": "true"}
+    if len(grid) < 3:
+        grid["default_lr"] = draw.choice(RATES)
+    if all(grid.get(f"{name}_lr", "0") == "0" for name in ("self_attn", "cross_attn", "ffn")):
         grid["self_attn_lr"] = "2x"
-    back, _ = round_trip(grid, variant, "anima")
-    assert same(module_lrs("anima", back), module_lrs("anima", grid))
+    return grid
+
+
+@thousand(anima_grid)
+def test_anima_holds_components_and_the_adapter(grid):
+    for variant in ("anima", "anima:toml"):
+        back, _ = round_trip(grid, variant, "anima")
+        assert same(module_lrs("anima", back), module_lrs("anima", grid)), variant

@@ -9,8 +9,11 @@ import pytest
 
 matplotlib = pytest.importorskip("matplotlib")
 
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+
 from lr_grid.plan import Plan, Row  # noqa: E402
-from lr_grid.report.picture import OUTSIDE, draw_plan, format_lr  # noqa: E402
+from lr_grid.report.picture import OUTSIDE, draw_plan, format_lr, pixels  # noqa: E402
 from lr_grid.sites import Site  # noqa: E402
 
 
@@ -64,10 +67,10 @@ def test_flux_has_a_cell_for_every_block_and_component_of_both_stacks(tmp_path):
         for component in ("self_attn", "cross_attn", "ffn", "mod")
     } | {f"cell:single:{block}:{component}:both" for block in range(38) for component in ("fused", "mod")}
     assert patches(figure).keys() == expected
-    numbers = texts(figure, "lr:")
+    numbers = texts(figure, "text:cell:")
     assert len(numbers) == len(expected)
-    assert numbers["lr:cell:double:1:ffn:both"] == "5e-5"
-    assert numbers["lr:cell:single:37:fused:both"] == "5.26e-6"
+    assert numbers["text:cell:double:1:ffn:both"] == "5e-5"
+    assert numbers["text:cell:single:37:fused:both"] == "5.26e-6"
 
 
 def test_the_colour_bar_ends_at_the_extreme_lrs_and_has_round_ticks_between(tmp_path):
@@ -97,7 +100,7 @@ def test_frozen_cells_are_hatched_and_say_so_and_blank_cells_are_not_drawn(tmp_p
     assert patches(figure).keys() == {"cell:blocks:0:ffn:both", "cell:blocks:1:mod:both"}
     (hatched,) = patches(figure, "frozen:").values()
     assert hatched.get_hatch()
-    assert texts(figure, "lr:")["lr:cell:blocks:0:ffn:both"] == "frozen"
+    assert texts(figure, "text:cell:")["text:cell:blocks:0:ffn:both"] == "frozen"
     assert {"note:frozen", "note:blank"} <= texts(figure, "note:").keys()
 
 
@@ -110,7 +113,7 @@ def test_a_cell_of_several_lrs_shows_their_range_and_the_colour_of_their_geometr
     rows = [row("unet", 0, "ffn", 1e-5), row("unet", 0, "ffn", 1e-3), row("unet", 1, "ffn", 1e-4)]
     rows += [row("unet", 2, "ffn", 1e-6)]
     figure = draw_plan(plan(rows, {"unet": 3}, "sdxl"), tmp_path / "a.png")
-    assert texts(figure, "lr:")["lr:cell:unet:0:ffn:both"] == "1e-5–1e-3"
+    assert texts(figure, "text:cell:")["text:cell:unet:0:ffn:both"] == "1e-5–1e-3"
     cells = patches(figure)
     mean = cells["cell:unet:0:ffn:both"].get_facecolor()
     assert mean == pytest.approx(cells["cell:unet:1:ffn:both"].get_facecolor())
@@ -119,7 +122,7 @@ def test_a_cell_of_several_lrs_shows_their_range_and_the_colour_of_their_geometr
 
 def test_a_partly_frozen_cell_keeps_its_lr_and_is_marked(tmp_path):
     figure = draw_plan(plan([row("blocks", 0, "ffn", 0), row("blocks", 0, "ffn", 1e-4)]), tmp_path / "a.png")
-    assert texts(figure, "lr:") == {"lr:cell:blocks:0:ffn:both": "1e-4"}
+    assert texts(figure, "text:cell:") == {"text:cell:blocks:0:ffn:both": "1e-4"}
     (mark,) = patches(figure, "frozen:").values()
     assert mark.get_width() < patches(figure)["cell:blocks:0:ffn:both"].get_width() / 2
     assert "note:partly" in texts(figure)
@@ -127,11 +130,11 @@ def test_a_partly_frozen_cell_keeps_its_lr_and_is_marked(tmp_path):
 
 def test_loraplus_splits_a_column_into_both_sides(tmp_path):
     rows = [row("blocks", 0, "ffn", 1e-4, up=4e-4), row("blocks", 0, "mod", 1e-4)]
-    numbers = texts(draw_plan(plan(rows), tmp_path / "a.png"), "lr:")
+    numbers = texts(draw_plan(plan(rows), tmp_path / "a.png"), "text:cell:")
     assert numbers == {
-        "lr:cell:blocks:0:ffn:down": "1e-4",
-        "lr:cell:blocks:0:ffn:up": "4e-4",
-        "lr:cell:blocks:0:mod:both": "1e-4",
+        "text:cell:blocks:0:ffn:down": "1e-4",
+        "text:cell:blocks:0:ffn:up": "4e-4",
+        "text:cell:blocks:0:mod:both": "1e-4",
     }
 
 
@@ -149,13 +152,66 @@ def test_plans_with_no_range_of_lrs_can_be_drawn(rows, tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_very_tall_stacks_leave_the_numbers_out_and_stay_of_readable_size(tmp_path):
-    figure = draw_plan(
-        plan([row("blocks", i, "ffn", 1e-4 / (i + 1)) for i in range(120)], {"blocks": 120}), tmp_path / "a.png"
+@pytest.mark.parametrize(("blocks", "components", "numbers"), [(60, 4, True), (240, 6, False)])
+def test_numbers_are_left_out_only_where_nobody_could_read_them(blocks, components, numbers, tmp_path):
+    names = ("self_attn", "cross_attn", "ffn", "mod", "norm", "other")[:components]
+    rows = [row("blocks", i, name, 1e-4 / (i + 1)) for i in range(blocks) for name in names]
+    figure = draw_plan(plan(rows, {"blocks": blocks}), tmp_path / "a.png")
+    assert len(patches(figure)) == blocks * components
+    assert len(texts(figure, "text:cell:")) == (blocks * components if numbers else 0)
+    assert max(figure.get_size_inches()) < 16
+
+
+def test_a_long_stack_goes_on_in_the_next_column_under_a_head_of_its_own(tmp_path):
+    figure = draw_plan(plan([row("blocks", i, "ffn", 1e-4) for i in range(40)], {"blocks": 40}), tmp_path / "a.png")
+    heads = texts(figure, "stack:")
+    assert heads["stack:blocks:0"] == "blocks · 40 blocks"
+    assert len(heads) > 1
+    cells = patches(figure)
+    for gid, text in list(heads.items())[1:]:
+        first = int(gid.rpartition(":")[2])
+        assert text.startswith(f"blocks {first}–")
+        before, begins = cells[f"cell:blocks:{first - 1}:ffn:both"], cells[f"cell:blocks:{first}:ffn:both"]
+        assert begins.get_x() > before.get_x()
+        assert begins.get_y() == cells["cell:blocks:0:ffn:both"].get_y() < before.get_y()
+
+
+@pytest.mark.parametrize("name", ["flux", "encoders", "narrow"])
+def test_no_cell_covers_another_and_each_stands_once(name, tmp_path):
+    drawn = {"flux": flux_plan(), "encoders": encoder_plan(), "narrow": narrow_plan()}[name]
+    boxes = sorted(
+        (p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in all_cells(draw_plan(drawn, tmp_path / "a.png"))
     )
-    assert len(patches(figure)) == 120
-    assert texts(figure, "lr:") == {}
-    assert figure.get_figheight() < 20
+    for index, (x, y, width, height) in enumerate(boxes):
+        for other_x, other_y, _, _ in boxes[index + 1 :]:
+            assert other_x >= x + width - 1e-6 or other_y >= y + height - 1e-6 or other_y + height <= y + 1e-6
+
+
+def all_cells(figure):
+    return [p for axes in figure.axes for p in axes.patches if (p.get_gid() or "").startswith("cell:")]
+
+
+def encoder_plan():
+    """A U-Net with few blocks that hold modules, and two text encoders, one with a grid of its own."""
+    rows = [row("unet", block, "ffn", 1e-4) for block in (5, 6, 8, 11)]
+    rows += [row("layers", block, "self_attn", 1e-5 * (block + 1), part="te1") for block in range(12)]
+    rows += [row("layers", block, "self_attn", 3e-5, part="te2") for block in range(32)]
+    stacks = {"te1": {"layers": 12}}
+    return Plan("sdxl", {"unet": 23}, tuple(rows), 1e-4, encoder_stacks=stacks)
+
+
+def test_text_encoders_with_a_grid_are_stacks_and_the_others_a_line(tmp_path):
+    figure = draw_plan(encoder_plan(), tmp_path / "a.png")
+    assert texts(figure, "stack:te1")["stack:te1 layers:0"] == "te1 layers · 12 blocks"
+    assert texts(figure, "text:cell:te1 layers:11:")["text:cell:te1 layers:11:self_attn:both"] == "1.2e-4"
+    assert texts(figure, "part:") == {"part:te2": "te2 (text encoder): 32 modules, LR 3e-5"}
+
+
+def test_runs_of_blocks_without_modules_share_a_line(tmp_path):
+    figure = draw_plan(encoder_plan(), tmp_path / "a.png")
+    labels = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert {"0–4", "5", "6", "7", "8", "9–10", "11", "12–22"} <= labels
+    assert "note:blank" in texts(figure)
 
 
 def wide_plan():
@@ -194,9 +250,17 @@ def test_suffix_chooses_the_format_and_others_are_refused(tmp_path):
         draw_plan(flux_plan(), tmp_path / "a.jpg")
 
 
+def test_a_png_is_small_and_shows_what_was_drawn(tmp_path):
+    figure = draw_plan(flux_plan(), tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size < 200_000
+    with Image.open(tmp_path / "a.png") as saved:
+        drawn = np.asarray(saved.convert("RGB")).astype(int)
+    assert np.abs(drawn - np.asarray(pixels(figure)).astype(int)).max(axis=2).mean() < 2
+
+
 def test_the_title_can_be_chosen(tmp_path):
     figure = draw_plan(flux_plan(), tmp_path / "a.png", title="my run")
-    assert "my run" in [text.get_text() for text in figure.texts]
+    assert texts(figure)["title"] == "my run"
 
 
 def test_drawing_leaves_pyplot_alone():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from lr_grid import __version__
 from lr_grid.errors import GridError
 
-COMMANDS = ("demo", "convert")
+COMMANDS = ("show", "check", "presets", "recommend", "convert", "demo")
 """Modules of this package. Each has ``add_parser(commands)``, which sets the default ``run(args) -> int``; importing
 one must stay cheap: torch and the like are imported inside ``run``."""
 
@@ -21,9 +21,13 @@ def build_parser() -> argparse.ArgumentParser:
         prog="lr-grid",
         description="A learning rate for every block, component and LoRA side of a diffusion model: "
         "control over what a LoRA learns and forgets, and a record of what was done.",
-        epilog="examples:\n  lr-grid demo              train a LoRA under a grid, here and now\n"
-        "  lr-grid demo --help       what can be changed about it\n"
-        "  lr-grid convert --help    grids from and for other tools",
+        epilog="examples:\n"
+        "  lr-grid demo                                             train a LoRA under a grid, here and now\n"
+        "  lr-grid show --model flux --network_args ffn_lr=0.5x     what would train, at which LR\n"
+        "  lr-grid check train.toml                                 what is wrong with a training config\n"
+        "  lr-grid recommend --model flux --rank 16 --alpha 16      a base LR to start from\n"
+        "  lr-grid convert grid.json --to args --model flux         grids from and for other tools\n"
+        "  lr-grid show --help                                      what can be asked, with examples",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"lr-grid {__version__}")

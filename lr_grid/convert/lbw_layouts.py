@@ -13,6 +13,7 @@ Inspire Pack gives its values to the blocks that a LoRA has, one after the other
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from lr_grid.blocks import Block
 from lr_grid.convert.models import Model
@@ -38,7 +39,7 @@ class Layout:
         """How many values it has."""
         return len(self.entries)
 
-    @property
+    @cached_property
     def blocks(self) -> set[Block]:
         """The blocks it speaks of."""
         return {block for _, blocks in self.entries for block in blocks}

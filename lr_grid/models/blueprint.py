@@ -47,7 +47,7 @@ class NetworkBlueprint:
     """Part (te1, ...) -> index in the trainer's list of text encoders."""
     encoder_layouts: Mapping[str, Layout]
     train_blocks: Mapping[str, tuple[str, ...]]
-    """Value of the argument train_blocks -> the stacks that it leaves."""
+    """Value of the argument train_blocks -> the stacks that it leaves; "" stands for the modules outside them."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ def announce(
     path: Path | None,
     quiet: bool = False,
 ) -> None:
-    """Prints the grid; writes the plan to ``path`` (a .json) and its picture beside it.
+    """Prints the grid; writes the plan to ``path`` (a .json) and beside it its picture (``.png``), and where ranks
+    differ a second one of the ranks (``.ranks.png``).
 
     In a run on several processes only the first one speaks. ``quiet``: nothing is printed.
     """
@@ -42,13 +43,19 @@ def announce(
 
 
 def _draw(plan: Plan, path: Path) -> str:
-    """Draws the plan where matplotlib is installed; returns what there is to say of it. A picture never stops a run."""
+    """Draws the plan where matplotlib is installed, its ranks too where they differ; returns what there is to say of
+    it. A picture never stops a run."""
+    ranks_path = path.with_suffix(".ranks.png")
     try:
-        from lr_grid.report.picture import draw_plan
+        from lr_grid.report.picture import draw_plan, ranks_differ
 
         draw_plan(plan, path)
+        if not ranks_differ(plan):
+            ranks_path.unlink(missing_ok=True)  # of an earlier run of this name: it would speak of other ranks
+            return f", and its picture: {path.name}"
+        draw_plan(plan, ranks_path, view="rank")
     except ImportError:
         return ""
     except Exception as error:
         return f" (its picture could not be drawn: {error})"
-    return f", and its picture: {path.name}"
+    return f", and its pictures: {path.name}, {ranks_path.name}"

@@ -23,8 +23,8 @@ def rank_lines(plan: Plan) -> list[str]:
         return [f"rank/alpha (alpha/rank): {_rank(made)}"]
     lines = [f"rank/alpha (alpha/rank) and parameters that train; in all {_rank(made)}"]
     for table in tables(plan):
-        lines += render_table(table, _cell)
-    lines += [f"{part} (text encoder)  {_cell(cell)}" for part, cell in encoder_cells(plan).items()]
+        lines += render_table(table, rank_cell)
+    lines += [f"{part} (text encoder)  {rank_cell(cell)}" for part, cell in encoder_cells(plan).items()]
     return lines
 
 
@@ -43,13 +43,25 @@ def size(number: float) -> str:
     return _short(number, ("B", "kB", "MB", "GB"), " ")
 
 
-def _cell(cell: Cell) -> str:
+def count(number: float) -> str:
+    """Parameters, at three digits: ``147k``."""
+    return _short(number, ("", "k", "M", "G"))
+
+
+def span(values: Iterable[float], to: str = "..") -> str:
+    """``8``, or ``8..16`` of several."""
+    found = [f"{value:.4g}" for value in sorted(set(values))]
+    return found[0] if found[0] == found[-1] else f"{found[0]}{to}{found[-1]}"
+
+
+def rank_cell(cell: Cell) -> str:
+    """Rank, alpha, their ratio and the parameters of a cell."""
     made = [row for row in cell.rows if row.saved]
     none = len(cell.rows) - len(made)
     if not made:
         return f"none x{none}"
     params = sum(row.params for row in made)
-    text = " ".join(filter(None, (_rank(made), _short(params, ("", "k", "M", "G")) if params else "frozen")))
+    text = " ".join(filter(None, (_rank(made), count(params) if params else "frozen")))
     text += f" x{len(made)}"
     return f"{text} (none x{none})" if none else text
 
@@ -59,16 +71,11 @@ def _rank(rows: Iterable[Row]) -> str:
     ranked = [(row.rank, row.alpha) for row in rows if row.rank]
     if not ranked:
         return ""
-    text = _span(rank for rank, _ in ranked)
+    text = span(rank for rank, _ in ranked)
     alphas = [(rank, alpha) for rank, alpha in ranked if alpha is not None]
     if len(alphas) == len(ranked):
-        text += f"/{_span(alpha for _, alpha in alphas)} ({_span(alpha / rank for rank, alpha in alphas)})"
+        text += f"/{span(alpha for _, alpha in alphas)} ({span(alpha / rank for rank, alpha in alphas)})"
     return text
-
-
-def _span(values: Iterable[float]) -> str:
-    found = [f"{value:.4g}" for value in sorted(set(values))]
-    return found[0] if found[0] == found[-1] else f"{found[0]}..{found[-1]}"
 
 
 def _short(number: float, units: tuple[str, ...], space: str = "") -> str:

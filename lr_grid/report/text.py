@@ -11,6 +11,7 @@ from lr_grid.report.columns import render_table
 from lr_grid.report.ranks import rank_lines, size_line
 
 PREFIX = "[lr_grid]"
+LORAPLUS_IS_ON = "LoRA+ is on: LRs are down side/up side"
 
 
 def render(plan: Plan, groups: int, params: int) -> str:
@@ -19,17 +20,14 @@ def render(plan: Plan, groups: int, params: int) -> str:
     Args:
         groups, params: how many optimizer groups there are, and how many tensors they hold.
     """
-    frozen = sum(row.frozen for row in plan.rows)
-    facts = [("model", plan.family), *plan.header, ("base_lr", f"{plan.base_lr:g}"), ("groups", str(groups))]
-    facts += [("params", str(params)), ("modules", str(len(plan.rows) - frozen)), ("frozen_modules", str(frozen))]
-    lines = [f"{PREFIX} " + " ".join(f"{key}={value}" for key, value in facts)]
+    lines = [f"{PREFIX} {header(plan, groups, params)}"]
     if has_loraplus(plan.rows):
-        lines.append(f"{PREFIX} LoRA+ is on: LRs are down side/up side")
+        lines.append(f"{PREFIX} {LORAPLUS_IS_ON}")
     for table in tables(plan):
         both = any(has_loraplus(cell.trained) for cell in table.cells.values())
-        lines += render_table(table, partial(_cell, both=both))
+        lines += render_table(table, partial(cell_text, both=both))
     for part, cell in encoder_cells(plan).items():
-        lines.append(f"{part} (text encoder)  {_cell(cell, has_loraplus(cell.trained))}")
+        lines.append(f"{part} (text encoder)  {cell_text(cell, has_loraplus(cell.trained))}")
     ranks = rank_lines(plan)
     if ranks:
         lines += [f"{PREFIX} {ranks[0]}", *ranks[1:]]
@@ -38,7 +36,16 @@ def render(plan: Plan, groups: int, params: int) -> str:
     return "\n".join(lines)
 
 
-def _cell(cell: Cell, both: bool) -> str:
+def header(plan: Plan, groups: int, params: int) -> str:
+    """The first line: model, strategy, counts."""
+    frozen = sum(row.frozen for row in plan.rows)
+    facts = [("model", plan.family), *plan.header, ("base_lr", f"{plan.base_lr:g}"), ("groups", str(groups))]
+    facts += [("params", str(params)), ("modules", str(len(plan.rows) - frozen)), ("frozen_modules", str(frozen))]
+    return " ".join(f"{key}={value}" for key, value in facts)
+
+
+def cell_text(cell: Cell, both: bool) -> str:
+    """The LRs of a cell; ``both``: of both sides."""
     trained = len(cell.trained)
     if not trained:
         return f"frozen x{len(cell.rows)}"

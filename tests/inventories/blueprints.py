@@ -29,7 +29,7 @@ from lr_grid.upstream import module_name, network_modules
 from lr_grid.words import MAIN_PART
 
 Row = list[Any]
-"""[dotted path with {} for the block's number, component, shape of the weight, the argument it needs, the arguments that give its rank]
+"""[path with {} for the block's number, component, shape of the weight, the argument it needs, those of its rank]
 
 The last two are left out where both are empty. Of several arguments (a|b) the first that is given counts; ``in_dims:2``
 is the third number of in_dims."""
@@ -70,7 +70,7 @@ class Found:
 
     layers: dict[str, Layer]
     train_blocks: dict[str, list[str]] = field(default_factory=dict)
-    """Value of train_blocks -> the stacks that are left."""
+    """Value of train_blocks -> the stacks that are left; "" stands for the modules outside them."""
 
 
 def probe(module: str, create: Callable[..., nn.Module], keys: Iterable[str], models: inventory.Models) -> Found:
@@ -91,8 +91,9 @@ def probe(module: str, create: Callable[..., nn.Module], keys: Iterable[str], mo
     found = {name: layer for name, (layer, _) in layers().items()}
     known = [key for key in keys if key != "neuron_dropout"]
     for key in [key for key in ADDING if key in known]:
-        rank_key = key if key == "conv_dim" else ""
         for name, (layer, _) in layers(**{key: ADDING[key]}).items():
+            is_large = any(size != 1 for size in layer.shape[2:])  # conv_dim adds time projections, too
+            rank_key = key if key == "conv_dim" and is_large else ""
             found.setdefault(name, Layer(layer.site, layer.shape, key, rank_key))
     find_rank_keys(found, known, layers)
     for key in [key for key in LISTS if key in known]:
@@ -105,7 +106,7 @@ def probe(module: str, create: Callable[..., nn.Module], keys: Iterable[str], mo
             left = [layer.site for layer, _ in layers(train_blocks=choice).values()]
         except AssertionError:
             continue  # another module's word
-        choices[choice] = list(dict.fromkeys(site.stack for site in left if site.part == MAIN_PART and site.stack))
+        choices[choice] = list(dict.fromkeys(site.stack or "" for site in left if site.part == MAIN_PART))
     return Found(found, choices)
 
 
@@ -220,7 +221,7 @@ def matches(part: str, index: int, listed: Sequence[Any]) -> bool:
 
 
 def of_trainer(trainer: str, folder: str) -> dict[str, Any]:
-    """The files of one trainer's models. That the modules of ``also`` adapt the same layers, test_families_kohya sees."""
+    """The files of one trainer's models. test_families_kohya sees that ``also`` adapt the same layers."""
     if trainer == "sd_scripts":
         sys.path.append(folder)
         import sd_scripts as models

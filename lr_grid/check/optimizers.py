@@ -1,0 +1,37 @@
+"""Optimizers and schedulers that cannot obey the plan, and options that do nothing: lr_grid.guards, before the run."""
+
+from __future__ import annotations
+
+from lr_grid.check.network_module import has_grid
+from lr_grid.check.subject import Subject
+from lr_grid.errors import GridError
+from lr_grid.guards import check_optimizer, idle_options
+from lr_grid.keys import is_grid_key
+from lr_grid.plan import Plan
+from lr_grid.quirks import takes_a_dropout
+
+
+def check_optimizers(subject: Subject, plan: Plan | None, base: str) -> None:
+    """Notes an optimizer or scheduler that would flatten the plan's LRs, and idle options of the trainer.
+
+    Args:
+        plan: of the run; None where it is not known (then one is told only of a grid with any setting of LRs).
+        base: the wrapped module.
+    """
+    config = subject.config
+    if not has_grid(str(config.values.get("network_module") or "")):
+        return
+    takes_dropout = "dropout" in config.network_args if base.startswith("lycoris") else takes_a_dropout(base)
+    subject.tell_each("warning", idle_options(subject.args, base, takes_dropout), "network_dropout")
+    if not any(is_grid_key(key) for key in config.network_args):
+        return
+    try:
+        check_optimizer(subject.args, _lrs(plan))
+    except GridError as error:
+        subject.tell_each("error", error.problems, "optimizer_type")
+
+
+def _lrs(plan: Plan | None) -> list[float]:
+    """The absolute LRs of what trains."""
+    rows = plan.rows if plan else ()
+    return [lr for row in rows if not row.frozen for lr in (row.lr_down or row.lr_up, row.lr_up)]

@@ -1,0 +1,229 @@
+"""The plan of a model by name, without trainer, weights or torch: what a run under these arguments would train.
+
+The way is the run's own (network.py, grid_network.py): the same settings, checks and planner. Only what the wrapped
+module would make comes from the shipped models in place of a live network; a test holds both against each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lr_grid.anatomy import Layout
+from lr_grid.arguments import GRID_OFF, split_off
+from lr_grid.binding import BoundGrid, bind_settings
+from lr_grid.block_curves import weights_of
+from lr_grid.errors import GridError, Problems, did_you_mean
+from lr_grid.grid_settings import GridSettings
+from lr_grid.groups import build_groups
+from lr_grid.keys import is_indices
+from lr_grid.models.adapters import Tensors, adapter_tensors, facts_at, trained_tensors
+from lr_grid.models.blueprint import Blueprint, Layer, known_arguments
+from lr_grid.models.stand_in import StandIn
+from lr_grid.passed_on import NO_UP_SIDE, no_convs
+from lr_grid.plan import ModuleFacts, Plan, TrainerLrs
+from lr_grid.planner import frozen_names, make_plan
+from lr_grid.quirks import idle_arguments
+from lr_grid.rank_arguments import DEFAULT_DIM, about_alphas, base_ranks_notice, idle_ranks
+from lr_grid.rank_budgets import spend_budgets
+from lr_grid.ranks import Choice, MadeModule, choose_ranks
+from lr_grid.settings import read_settings
+from lr_grid.sites import Sites
+from lr_grid.values import Rate
+from lr_grid.words import MAIN_PART
+
+LOOP_MODULE = "lr_grid.param_groups"
+"""Stands for a network module where the model is trained in a loop of one's own."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What of a trainer's command line bears on the plan."""
+
+    lrs: TrainerLrs = field(default_factory=lambda: TrainerLrs(1e-4))
+    network_module: str = ""
+    """As given, a grid's or the wrapped one's; empty: the model's own LoRA module."""
+    network_dim: int | None = None
+    network_alpha: float | None = 1.0
+    trains_unet: bool = True
+    trains_text_encoders: bool = False
+    element_size: int = 4
+    """Bytes of a trained number."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A plan, and the optimizer groups that it comes to."""
+
+    plan: Plan
+    base: str
+    """The wrapped network module."""
+    groups: list[dict[str, Any]]
+    """As the optimizer's, with shapes in place of parameters."""
+    descriptions: list[str]
+
+
+def wrapped_module(module: str, arguments: Mapping[str, Any]) -> str:
+    """The module that a grid's network module wraps (``networks.lora_flux_grid`` -> ``networks.lora_flux``); another
+    one as it is."""
+    if module == "lr_grid.network":
+        return str(arguments.get("base") or "")
+    if not module.endswith("_grid"):
+        return module
+    name = module.removesuffix("_grid")
+    if name.endswith(".lycoris"):
+        return "lycoris.kohya"
+    return name.replace("lr_grid.musubi.", "musubi_tuner.networks.")
+
+
+def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = None) -> Preview:
+    """The plan of a model under ``arguments``, the trainer's --network_args.
+
+    Raises: GridError with everything that a run would refuse before training, as far as it can be told from the model
+        and the arguments.
+    """
+    run = run or Run()
+    base = wrapped_module(run.network_module, arguments) or model.default_module
+    network = model.network(base)
+    if network is None:
+        raise GridError([_no_network(model, base)])
+    problems = Problems()
+    if run.network_module == "lr_grid.network":
+        arguments = {key: value for key, value in arguments.items() if key != "base"}
+    settings = read_settings(arguments, problems)
+    known = known_arguments().get(base, frozenset())
+    passed = split_off(base, known, arguments, settings, model.layout, problems)
+    active = bool(settings.preset or settings.given - passed.keys())
+    obeyed = {key: value for key, value in passed.items() if not problems.about(key)}
+    asked = _with_convs(obeyed, settings, known, run) if active else obeyed
+    stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha)
+    made = _Made(base, stand_in, "conv_dim" in asked and "conv_dim" not in obeyed, settings, model.layout)
+    indices = () if active else [key for key in passed if is_indices(key)]
+    rules = stand_in.regex_rules("network_reg_lrs", lambda text: Rate(float(text)))
+    weights = weights_of(obeyed, model.layout.family == "sdxl")
+    grid = bind_settings(settings, made.sites, problems, rules, weights, indices)
+    grid.upstream_dims = stand_in.regex_rules("network_reg_dims", int)
+    made.check_arguments(settings, obeyed, model.layout.family, problems)
+    notices = idle_arguments(base, {**passed, **dict.fromkeys(settings.ranks.keys)})
+    facts, about = made.facts(grid, base_ranks_notice(passed, settings, base), problems)
+    problems.raise_if_any()
+    parts = [p for p in dict.fromkeys(s.part for s in made.sites.all) if _trains(p, run)]
+    plan = replace(make_plan(grid, facts, run.lrs, parts), element_size=run.element_size)
+    if active:  # a module that does not train is not made
+        plan = replace(plan, rows=tuple(replace(row, saved=0) if row.frozen else row for row in plan.rows))
+    groups, descriptions = build_groups(plan, made.named_shapes(plan))
+    off = [] if active else [GRID_OFF.format(base)]
+    return Preview(_with_notices(plan, [*off, *notices, *about]), base, groups, descriptions)
+
+
+class _Made:
+    """What the network module makes: its modules with their first ranks, then those that the settings give them."""
+
+    def __init__(self, base: str, stand_in: StandIn, only_named_convs: bool, settings: GridSettings, layout: Layout):
+        self.base, self.arguments = base, stand_in.arguments
+        made = {layer.site.name: (layer, stand_in.made(layer)) for layer in stand_in.network.layers}
+        here = {name: (layer, module) for name, (layer, module) in made.items() if module is not None}
+        if only_named_convs:
+            asked = settings.ranks.conv_block_dims
+            named = asked.resolve(layout.stacks, layout.family).values if asked else {}
+            here = {n: (x, m) for n, (x, m) in here.items() if not x.is_large_conv or x.site.place in named}
+        self.layers: dict[str, Layer] = {name: layer for name, (layer, _) in here.items()}
+        self.modules: dict[str, MadeModule] = {name: module for name, (_, module) in here.items()}
+        self.tensors: dict[str, Tensors] = {}
+        parts = {layer.site.part for layer in self.layers.values()}
+        encoders = {part: index for part, index in stand_in.network.encoder_of.items() if part in parts}
+        layouts = {part: stand_in.network.encoder_layouts[part] for part in encoders}
+        self.sites = Sites(tuple(layer.site for layer in self.layers.values()), layout, encoders, (), layouts)
+
+    def check_arguments(
+        self, settings: GridSettings, passed: Mapping[str, Any], family: str, problems: Problems
+    ) -> None:
+        """Notes LoRA+ and conv_dim where there is nothing for them."""
+        loraplus = settings.loraplus or any(encoder.loraplus for encoder in settings.encoders.values())
+        if loraplus and self.base.rpartition(".")[2].startswith("oft"):
+            problems.add(NO_UP_SIDE)
+        convs = any(layer.is_large_conv for layer in self.layers.values())
+        if str(passed.get("conv_dim", "0")).strip() != "0" and not convs:
+            problems.add(no_convs(self.base, family))
+
+    def facts(
+        self, grid: BoundGrid, notices: list[str], problems: Problems
+    ) -> tuple[dict[str, ModuleFacts], list[str]]:
+        """(facts of every module at the rank that the settings give it, what is to be said of them)"""
+        if not any(part.settings.ranks.keys for part in grid.parts.values()):
+            return {name: self._facts_at(name, m.rank, m.alpha.resolve(m.rank)) for name, m in self.modules.items()}, []
+        chosen = choose_ranks(grid, self.modules, problems)
+        problems.raise_if_any()
+        frozen = frozen_names(grid)
+        chosen, spent = spend_budgets(grid, chosen, self.modules, frozen, {}, self._count, problems)
+        problems.raise_if_any()
+        facts = self._facts_of_chosen(chosen, problems)
+        grid.rank_why = {name: choice.why for name, choice in chosen.items()}
+        grid.no_lora = {name for name, choice in chosen.items() if choice.rank == 0}
+        known = {name: (facts[name].rank, facts[name].alpha) for name in chosen.keys() - frozen}
+        return facts, [*notices, *spent, *idle_ranks(grid, frozen), *about_alphas(chosen, self.modules, known)]
+
+    def named_shapes(self, plan: Plan) -> dict[str, list[tuple[str, Any]]]:
+        """(name within the network, shape) of what trains, by module: what stands for parameters here."""
+        names = {row.site.name for row in plan.rows if not row.frozen}
+        return {
+            name: [(f"{name}.{own}", shape) for own, shape in trained_tensors(self.base, self.tensors[name])]
+            for name in names
+        }
+
+    def _facts_of_chosen(self, chosen: Mapping[str, Choice], problems: Problems) -> dict[str, ModuleFacts]:
+        facts: dict[str, ModuleFacts] = {}
+        refused: dict[str, list[str]] = {}
+        for name, choice in chosen.items():
+            if choice.rank == 0:
+                facts[name] = ModuleFacts(0, None, True)
+                continue
+            try:
+                facts[name] = self._facts_at(name, choice.rank, choice.alpha)
+            except AssertionError as error:
+                what = f"{choice.why}: {self.base} cannot make a module of rank {choice.rank}: {error}"
+                refused.setdefault(what, []).append(name)
+        problems.add_all(f"{what} ({len(names)} modules, e.g. {names[0]})" for what, names in refused.items())
+        problems.raise_if_any()
+        return facts
+
+    def _tensors_at(self, name: str, rank: int) -> Tensors:
+        layer = self.layers[name]
+        return adapter_tensors(self.base, layer.site.path, layer.shape, rank, self.arguments)
+
+    def _count(self, name: str, rank: int) -> int:
+        tensors = trained_tensors(self.base, self._tensors_at(name, rank))
+        return sum(math.prod(shape) for _, shape in tensors)
+
+    def _facts_at(self, name: str, rank: int, alpha: float) -> ModuleFacts:
+        self.tensors[name] = self._tensors_at(name, rank)
+        return facts_at(self.base, self.tensors[name], rank, alpha)
+
+
+def _with_convs(passed: Mapping[str, Any], settings: GridSettings, known: frozenset[str], run: Run) -> dict[str, Any]:
+    """The arguments, with a conv_dim where conv_block_dims alone speaks of convolutions (network.py does the same)."""
+    asked = settings.ranks.conv_block_dims is not None and "conv_dim" in known and "conv_dim" not in passed
+    return {**passed, **({"conv_dim": str(run.network_dim or DEFAULT_DIM)} if asked else {})}
+
+
+def _trains(part: str, run: Run) -> bool:
+    return run.trains_unet if part == MAIN_PART else run.trains_text_encoders
+
+
+def _with_notices(plan: Plan, notices: Sequence[str]) -> Plan:
+    return replace(plan, notices=(*plan.notices, *notices))
+
+
+def _no_network(model: Blueprint, base: str) -> str:
+    there = [module for network in model.networks for module in network.modules]
+    if base.startswith("lycoris"):
+        return (
+            f"--network_module: LyCORIS chooses modules by presets of its own; of {model.title} only a run can tell its"
+            f" grid. Without the trainer there are {', '.join(there)}"
+        )
+    return (
+        f"--network_module: {base or 'nothing'} is no module that adapts {model.title}; there are"
+        f" {', '.join(there)}.{did_you_mean(base, there)}"
+    )

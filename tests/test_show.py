@@ -1,0 +1,160 @@
+"""``lr-grid show``: the run's own plan, from options, a grid file, a training config or a whole command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from lr_grid.cli.main import main
+from lr_grid.models import find_model, model_names
+from lr_grid.preview import preview
+from lr_grid.report.text import render
+
+GRID = ["self_attn_lr=1x", "cross_attn_lr=2x", "ffn_lr=0.5x", "depth_strategy=linear", "loraplus_lr_ratio=4"]
+COMMAND = (
+    "accelerate launch --num_cpu_threads_per_process 1 flux_train_network.py --learning_rate 2e-4 --unet_lr 5e-5"
+    " --network_module networks.lora_flux_grid --network_dim 16 --network_alpha 8 --network_train_unet_only"
+    " --network_args self_attn_lr=2x depth_strategy=cosine"
+)
+
+
+def shown(capsys, *argv: str) -> dict:
+    assert main(["show", *argv, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_it_prints_what_the_run_prints(capsys):
+    assert main(["show", "--model", "flux", "--network_args", *GRID]) == 0
+    out = capsys.readouterr().out
+    made = preview(find_model("flux"), dict(a.split("=") for a in GRID))
+    run = render(made.plan, len(made.groups), sum(len(group["params"]) for group in made.groups))
+    for line in run.replace("[lr_grid] ", "").splitlines():
+        assert line.split() in [own.split() for own in out.splitlines()], line
+
+
+def test_json_is_the_plan_of_the_run(capsys):
+    data = shown(
+        capsys, "--model", "wan", "--network_args", "ffn_lr=0.5x", "--learning_rate", "1e-3", "--network_dim", "8"
+    )
+    assert data["base_lr"] == 1e-3
+    assert {(row["component"], row["lr_down"], row["rank"]) for row in data["modules"]} == {
+        ("self_attn", 1e-3, 8), ("cross_attn", 1e-3, 8), ("ffn", 5e-4, 8)}  # fmt: skip
+
+
+def test_no_torch_is_imported():
+    code = (
+        "import sys\nfrom lr_grid.cli.main import main\n"
+        "code = main(['show', '--model', 'flux', '--network_args', 'depth_strategy=linear', 'rank_budget=20M'])\n"
+        "assert code == 0 and not {'torch', 'numpy', 'matplotlib'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("form", ["words", "text", "script", "toml"])
+def test_a_training_run_is_read_in_every_form(capsys, tmp_path, form):
+    (tmp_path / "train.sh").write_text(
+        "#!/bin/bash\n" + COMMAND.replace(" --network_module", " \\\n  --network_module")
+    )
+    (tmp_path / "flux.toml").write_text(
+        'clip_l = "/x"\n[network]\nnetwork_module = "networks.lora_flux_grid"\nnetwork_dim = 16\nnetwork_alpha = 8\n'
+        'learning_rate = 2e-4\nunet_lr = 5e-5\nnetwork_args = ["self_attn_lr=2x", "depth_strategy=cosine"]\n'
+        "network_train_unet_only = true\n"
+    )
+    source = {
+        "words": ["--", *COMMAND.split()],
+        "text": [COMMAND],
+        "script": [str(tmp_path / "train.sh")],
+        "toml": [str(tmp_path / "flux.toml"), "--model", "flux"],
+    }[form]
+    options = ["--json"] if form == "words" else []
+    assert main(["show", *options, *source] if options else ["show", *source, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["model"], data["base_lr"]) == ("flux", 5e-5)
+    first = next(row for row in data["modules"] if row["name"] == "lora_unet_double_blocks_0_img_attn_qkv")
+    assert (first["lr_down"], first["rank"], first["alpha"]) == (pytest.approx(1e-4), 16, 8)
+
+
+def test_options_win_over_the_config(capsys):
+    data = shown(capsys, COMMAND, "--unet_lr", "1e-3", "--network_args", "self_attn_lr=3x")
+    first = next(row for row in data["modules"] if row["name"] == "lora_unet_double_blocks_0_img_attn_qkv")
+    assert first["lr_down"] == pytest.approx(3e-3)
+    assert data["arguments"]["depth_strategy"] == "cosine"
+
+
+def test_a_grid_file_and_text_encoders(capsys, tmp_path):
+    (tmp_path / "grid.toml").write_text('ffn_lr = "0.5x"\nte_self_attn_lr = "2x"\n')
+    data = shown(capsys, "--model", "sdxl", "--grid", str(tmp_path / "grid.toml"), "--text_encoder_lr", "1e-5", "2e-5")
+    lrs = {(row["part"], row["component"]): row["lr_down"] for row in data["modules"]}
+    assert lrs["te1", "self_attn"], lrs["te2", "self_attn"] == pytest.approx((2e-5, 4e-5))
+    assert lrs["unet", "ffn"] == pytest.approx(5e-5)
+
+
+def test_diff_shows_ratios_and_what_trains_in_one_only(capsys, tmp_path):
+    (tmp_path / "a.toml").write_text('self_attn_lr = "1x"\nmod_lr = 0\n')
+    (tmp_path / "b.toml").write_text('self_attn_lr = "2x"\nffn_lr = 0\nloraplus_lr_ratio = 4\n')
+    argv = ["--model", "flux", "--grid", str(tmp_path / "a.toml"), "--diff", str(tmp_path / "b.toml")]
+    cells = {(c["stack"], c["block"], c["component"]): c for c in shown(capsys, *argv)["diff"]["cells"]}
+    attention = cells["double", 3, "self_attn"]
+    assert (attention["ratio_down"], attention["ratio_up"]) == ([2.0], [8.0])
+    assert (cells["double", 3, "ffn"]["gone"], cells["double", 3, "mod"]["new"]) == (2, 2)
+    assert main(["show", *argv]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"0-18\s+x2/x8\s+x1/x4\s+gone x2\s+new x2", out)
+
+
+def test_two_training_configs_are_compared(capsys, tmp_path):
+    text = 'network_module = "networks.lora_grid"\nnetwork_args = ["ffn_lr={}x"]\nunet_lr = 1e-4\n'
+    for name, factor in (("a", 1), ("b", 3)):
+        (tmp_path / f"{name}.toml").write_text(text.format(factor))
+    data = shown(capsys, str(tmp_path / "a.toml"), "--model", "sd15", "--diff", str(tmp_path / "b.toml"))
+    assert {(c["component"], *c["ratio_down"]) for c in data["diff"]["cells"]} == {("ffn", 3.0)}
+
+
+@pytest.mark.parametrize("view", ["lr", "loraplus", "rank"])
+def test_plot_draws_every_view(capsys, tmp_path, view):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "grid.svg"
+    assert main(["show", "--model", "z-image", "--network_args", *GRID[3:], "--plot", str(path), "--view", view]) == 0
+    assert path.read_text().lstrip().startswith("<?xml")
+    assert f"drawn: {path}" in capsys.readouterr().out
+
+
+def test_plot_draws_the_difference(tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "b.toml").write_text('ffn_lr = "2x"\n')
+    argv = ["--model", "wan", "--diff", str(tmp_path / "b.toml"), "--plot", str(tmp_path / "d.png")]
+    assert main(["show", *argv]) == 0
+    assert (tmp_path / "d.png").stat().st_size < 200_000
+
+
+def test_list_names_every_model(capsys):
+    assert main(["show", "--list"]) == 0
+    words = capsys.readouterr().out.split()
+    assert set(model_names()) <= set(words)
+    assert main(["show", "--list", "--json"]) == 0
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == list(model_names())
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        ([], "say which model"),
+        (["--model", "flx"], "Did you mean flux?"),
+        (["--model", "flux", "--network_args", "slef_attn_lr=1x"], "Did you mean self_attn_lr?"),
+        (["--model", "flux", "--network_args", "ffn_lr"], "--network_args takes key=value, not 'ffn_lr'"),
+        (["--model", "flux", "--network_args", "ffn_lr=1x", "ffn_lr=2x"], "--network_args gives ffn_lr twice"),
+        (["--model", "flux", "--grid", "missing.toml"], "missing.toml: no such file"),
+        (["--model", "flux", "--plot", "grid.gif"], "grid.gif"),
+        (["--model", "flux", "--plot", "no/such/folder/grid.png"], "--plot no/such/folder/grid.png"),
+        (["missing.toml"], "missing.toml"),
+        (["--model", "flux", "--network_module", "networks.lora_wan_grid"], "is no module that adapts FLUX.1 dev"),
+        (["--model", "sdxl", "--network_args", "default_lr=0"], "every LR is 0"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_told_with_its_cure(capsys, argv, told):
+    assert main(["show", *argv]) == 2
+    assert told in capsys.readouterr().err
