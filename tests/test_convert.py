@@ -13,15 +13,17 @@ import pytest
 from convert_plans import module_lrs, sites_of
 from inventories.running import run_inventory
 
+from lr_grid.block_curves import CURVES, curve
 from lr_grid.cli.main import main
 from lr_grid.convert import read, write
 from lr_grid.convert.detect import detect
-from lr_grid.convert.down_mid_up import CURVES, curve
 from lr_grid.convert.lbw_layouts import LAYOUTS
 from lr_grid.convert.quoting import powershell, split_powershell
 from lr_grid.convert.registry import FORMATS
 from lr_grid.convert.texts import tomllib
 from lr_grid.errors import GridError
+from lr_grid.models import find_model
+from lr_grid.preview import preview
 
 SERENITY = json.dumps(
     {
@@ -308,6 +310,14 @@ def test_a_block_weight_string_says_once_that_it_is_a_choice():
         assert sum("it is a choice" in note for note in losses.notes) == 1
 
 
+def test_a_preset_is_written_with_its_values():
+    text, _ = write({"preset": "style", "ffn_lr": 7e-5}, "serenity", "flux", 1e-4)
+    block = json.loads(text)["per_layer_lr"]
+    assert block["depth_strategy"] == "inverted_u"
+    assert block["component_lr"]["ffn"] == 7e-5
+    assert write({"preset": "style"}, "args")[0] == "--network_args preset=style\n"
+
+
 # What is refused
 
 
@@ -462,6 +472,25 @@ def test_a_name_given_twice_stays_text_in_a_grid_file():
 def test_components_that_the_model_has_not_are_told_before_the_run_refuses_them():
     assert "norm: sdxl has no such modules" in write({"norm_lr": 1e-5, "ffn_lr": "1x"}, "args", "sdxl")[1].notes[0]
     assert not write({"ffn_lr": "1x"}, "args", "sdxl")[1].notes
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "model"),
+    [
+        (SERENITY, "serenity", "flux"),
+        ("", "onetrainer:Structure", "flux"),
+        (SD_17, "lbw", "sd15"),
+        ("1," + ",".join(["0.5"] * 11), "lbw", "sdxl"),
+        ("down_lr_weight=sine+.5 mid_lr_weight=0,1,1 up_lr_weight=cosine", "down_mid_up", "sdxl"),
+        ("img_attn=1e-4,single_blocks_3_=0", "network_reg_lrs", "flux"),
+        ("--mlp_lr 1e-5 --llm_adapter_lr 1e-6 --mod_lr 0", "anima", "anima"),
+    ],
+)
+def test_the_arguments_are_ones_that_a_run_takes(text, source, model):
+    arguments, _ = read(text, source, model)
+    line = read(write(arguments, "args", model)[0], "args", model)[0]
+    ours = preview(find_model(model), line).plan
+    assert any(not row.frozen for row in ours.rows)
 
 
 # Telling formats apart

@@ -6,9 +6,7 @@ list with 1 or cuts a long one, a list of another length is refused here.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
+from lr_grid.block_curves import CURVES, LENGTHS, weights_of
 from lr_grid.convert.base import Arguments, Format, Job
 from lr_grid.convert.block_weights import factors_to_write
 from lr_grid.convert.models import Model
@@ -23,24 +21,6 @@ from lr_grid.values import number
 THRESHOLD = "block_lr_zero_threshold"
 
 
-CURVES: dict[str, tuple[Callable[[float], float], bool]] = {
-    "sine": (lambda t: math.sin(math.pi * t / 2), False),
-    "cosine": (lambda t: math.sin(math.pi * t / 2), True),
-    "linear": (lambda t: t, False),
-    "reverse_linear": (lambda t: t, True),
-    "zeros": (lambda t: 0.0, False),
-}
-"""Name -> (weight at t, which runs from 0 at the first value to 1 at the last; whether the list runs backwards).
-``+base`` is added."""
-
-
-def curve(name: str, count: int, base: float = 0.0) -> list[float]:
-    """The weights of a curve."""
-    function, backwards = CURVES[name]
-    values = [function(i / (count - 1)) + base for i in range(count)]
-    return values[::-1] if backwards else values
-
-
 def lengths(model: Model) -> tuple[int, int, int]:
     """How many values down, mid and up have.
 
@@ -48,7 +28,7 @@ def lengths(model: Model) -> tuple[int, int, int]:
     """
     if not model.is_unet:
         raise GridError([f"down_mid_up: {model.name} is no U-Net: this is a format of SD1.x, SD2.x and SDXL"])
-    return (9, 3, 9) if model.is_sdxl else (12, 1, 12)
+    return LENGTHS[model.is_sdxl]
 
 
 def read(text: str, job: Job) -> Arguments:
@@ -60,49 +40,45 @@ def read(text: str, job: Job) -> Arguments:
         raise GridError([f"down_mid_up: there is none of {', '.join(BLOCK_WEIGHTS)}.{''.join(hints)}"])
     if job.model is None:
         raise GridError(["down_mid_up: SD1.x and SDXL have different numbers of blocks: give --model sd15 or sdxl"])
-    counts = lengths(job.model)
-    threshold = 0.0
     if THRESHOLD in given:
         try:
-            threshold = number(given[THRESHOLD])
+            number(given[THRESHOLD])
         except ValueError as error:
             problems.add(f"{THRESHOLD}: {error}")
-    weights = []
-    for key, count in zip(BLOCK_WEIGHTS, counts, strict=True):
-        values = _values(key, given[key], count, job.model, problems) if key in given else [1.0] * count
-        weights += [weight if weight > threshold or key not in given else 0.0 for weight in values]
+    for key, count in zip(BLOCK_WEIGHTS, lengths(job.model), strict=True):
+        if key in given:
+            _check(key, given[key], count, job.model, problems)
     problems.raise_if_any()
     for key, value in given.items():
         if key not in (*BLOCK_WEIGHTS, THRESHOLD):
             what = "a setting of the grid" if is_grid_key(key) else "another argument of the network module"
             job.losses.lose(f"{key}={value}: is {what}, not of this format (read it with --from args)")
-    return {"block_lr_weight": [1.0, *weights, 1.0] if job.model.is_sdxl else weights}
+    return {"block_lr_weight": weights_of(given, job.model.is_sdxl)}
 
 
-def _values(key: str, text: str, count: int, model: Model, problems: Problems) -> list[float]:
+def _check(key: str, text: str, count: int, model: Model, problems: Problems) -> None:
+    """Notes a list of another length than the model's (upstream pads or cuts it), and a curve that does not exist."""
     if "," in text or key == "mid_lr_weight":
         # Upstream reads an empty place as 0.
-        values = numbers(",".join(item.strip() or "0" for item in text.split(",")), key, problems)
+        numbers(",".join(item.strip() or "0" for item in text.split(",")), key, problems)
         if len(text.split(",")) != count:
             down, mid, up = lengths(model)
             problems.add(
                 f"{key}: {len(text.split(','))} values, but {model.name} has {count} there (down {down}, mid {mid}, up"
                 f" {up}; SD1.x and SD2.x 12, 1, 12, SDXL 9, 3, 9)"
             )
-        return values
+        return
     name, plus, base = text.partition("+")
     if name not in CURVES:
         problems.add(
             f"{key}: {name!r} is neither {count} numbers nor a curve; curves are {', '.join(CURVES)}, each with"
             f" +base if wanted (sine+.5).{did_you_mean(name, CURVES)}"
         )
-        return []
-    try:
-        added = number(base) if plus else 0.0
-    except ValueError as error:
-        problems.add(f"{key}: what {name} adds: {error}")
-        return []
-    return curve(name, count, added)
+    elif plus:
+        try:
+            number(base)
+        except ValueError as error:
+            problems.add(f"{key}: what {name} adds: {error}")
 
 
 def write(arguments: Arguments, job: Job) -> str:

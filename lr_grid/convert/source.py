@@ -16,7 +16,7 @@ from lr_grid.convert.base import Arguments, Job
 from lr_grid.convert.models import Model
 from lr_grid.depth import depth_factor, depth_factors
 from lr_grid.errors import GridError, Problems
-from lr_grid.keys import is_grid_key
+from lr_grid.keys import SOURCES, is_grid_key
 from lr_grid.values import Rate
 
 CURVED = ("self_attn", "cross_attn", "ffn", "norm", "mod", "fused")
@@ -170,8 +170,8 @@ class Source:
         for key in ("depth_strategy", "depth_scope", "depth_levels"):
             if getattr(s, key) not in ("flat", "stack", 0):
                 found[key] = str(getattr(s, key))
-        for key, text in self.given.items():
-            known = key in found or key in ("per_layer_lr", "preset", "component_lr", "depth_strategy", "depth_scope")
+        for key, text in {**dict(s.arguments), **self.given}.items():
+            known = key in found or key in (*SOURCES, "per_layer_lr", "component_lr", "depth_strategy", "depth_scope")
             if not known and key not in ("min_depth_factor", "peak_position", "depth_levels"):
                 found[key] = text
         return found
