@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lr_grid.cli import source
-from lr_grid.training.finding import COMMAND_LINE
 
 if TYPE_CHECKING:
     from lr_grid.training import Finding
@@ -118,6 +117,8 @@ def _table(findings: list[Finding]):
     """The findings of one file: place, severity, message and cure."""
     from rich.table import Table
     from rich.text import Text
+
+    from lr_grid.training.finding import COMMAND_LINE
 
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
