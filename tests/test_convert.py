@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from convert_plans import module_lrs, sites_of
+from convert_plans import module_lrs, same, sites_of, upstream_regex_lrs
 from inventories.running import run_inventory
 
 from lr_grid.block_curves import CURVES, curve
@@ -237,6 +237,18 @@ def test_a_regex_that_would_match_more_here_is_told():
     _, losses = read(r"double_blocks\.0=1e-4", "network_reg_lrs", "flux")
     assert losses.lost[0].startswith(r"double_blocks\.0: there it is searched in LoRA names only")
     assert not read(r"double_blocks_0_=1e-4", "network_reg_lrs", "flux")[1].lost
+
+
+@pytest.mark.parametrize("model", ["flux-dev", "flux-schnell", "chroma", "hunyuan-image", "anima"])
+def test_the_cells_of_every_model_with_network_reg_lrs_are_its_modules(model):
+    mod = {"mod_lr": 0} if model in ("flux-dev", "flux-schnell", "hunyuan-image") else {}
+    stack = "blocks" if model == "anima" else "double"
+    weights = {f"{stack}_1": 0.3, f"{stack}_10-12": 2}
+    grid = {"self_attn_lr": 2e-4, "ffn_lr": "0.5x", "depth_strategy": "cosine", "block_lr_weight": weights, **mod}
+    text, losses = write(grid, "network_reg_lrs", model, 1e-4)
+    assert not losses
+    ours = {name: down for name, (down, _) in module_lrs(model, grid, "module").items()}
+    assert same(upstream_regex_lrs(model, text, ours), ours)
 
 
 def test_what_keeps_the_trainers_lr_is_not_written_as_a_regex():
