@@ -1,7 +1,7 @@
 """A grid that is to be written in another format: what it says, and the LR of each of its cells.
 
-The formula is the planner's (lr_grid.planner), for blocks and components instead of live modules; a test holds the
-two against each other.
+The formula is the planner's (lr_grid.planner), in multiples where the planner has absolute LRs: a grid can be written
+without knowing the trainer's LR. A test holds the two against each other.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from lr_grid.convert.models import Model
 from lr_grid.depth import depth_factor, depth_factors
 from lr_grid.errors import GridError, Problems
 from lr_grid.keys import SOURCES, is_grid_key
+from lr_grid.planner import CURVED
 from lr_grid.values import Rate
-
-CURVED = ("self_attn", "cross_attn", "ffn", "norm", "mod", "fused")
-"""Components that follow the depth curve even without an LR of their own (as in lr_grid.planner)."""
 
 
 class Source:
