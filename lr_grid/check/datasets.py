@@ -26,6 +26,16 @@ _RENAMED = {  # musubi-tuner, dataset/config_utils.py: deprecated_key_map
 _SOURCES = ("image_directory", "image_jsonl_file", "video_directory", "video_jsonl_file")
 _PLACEHOLDER = "/path/to/"
 
+_NOT_CACHED = (
+    "caption_prefix",
+    "caption_suffix",
+    "secondary_separator",
+    "keep_tokens_separator",
+    "enable_wildcard",
+    "caption_dropout_every_n_epochs",
+)
+"""Keys that change a caption when a batch is made, which cached outputs never see (library/strategy_*.py)."""
+
 
 class DatasetFile:
     """A dataset config under check."""
@@ -161,6 +171,12 @@ class DatasetFile:
                 if value(key) and value(key) not in (False, 0):
                     message = f"{key} cannot be used with cache_text_encoder_outputs: the trainer stops"
                     self.tell("error", at(key), message)
+            for key in _NOT_CACHED:
+                if value(key):
+                    message = (
+                        f"{key} does nothing with cache_text_encoder_outputs: captions are encoded as in the files"
+                    )
+                    self.tell("warning", at(key), message)
 
     # musubi-tuner, dataset/config_utils.py and image_video_dataset.py
 
