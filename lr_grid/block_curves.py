@@ -22,6 +22,9 @@ CURVES: dict[str, tuple[Callable[[float], float], bool]] = {
 """Name -> (weight at t, 0: the first value of the list, 1: the last; whether the list runs backwards); ``+base`` is
 added."""
 
+_SIDES = {"down_lr_weight", "up_lr_weight"}
+"""A list that is too long is cut, together with the other one; where that is not given, the cut crashes."""
+
 LENGTHS = {True: (9, 3, 9), False: (12, 1, 12)}
 """SDXL or not -> how many weights down, mid and up have."""
 
@@ -31,6 +34,8 @@ def weights_of(arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | Non
 
     Args:
         arguments: already checked (passed_on.check_block_curves).
+
+    Raises: ValueError for a list that sd-scripts crashes at.
     """
     if not any(key in arguments for key in BLOCK_WEIGHTS):
         return None
@@ -43,6 +48,8 @@ def weights_of(arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | Non
         text = str(arguments[key])
         if "," in text or key == "mid_lr_weight":
             values = [float(item or 0) for item in text.split(",")]
+            if len(values) > count and key != "mid_lr_weight" and len(_SIDES & arguments.keys()) < len(_SIDES):
+                raise ValueError(f"{key}: {len(values)} values, but there are {count} blocks")
             values = [*values, *[1.0] * count][:count]
         else:
             name, _, base = text.partition("+")
