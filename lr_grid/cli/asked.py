@@ -35,8 +35,8 @@ class Asked:
 
     def preview(self) -> Preview:
         """The plan. Raises: GridError with what the run would refuse."""
-        from lr_grid.facts import lrs_of_rows
         from lr_grid.guards import check_optimizer
+        from lr_grid.plan import lrs_of_rows
         from lr_grid.preview import preview
 
         made = preview(self.model, self.arguments, self.run)
@@ -119,10 +119,14 @@ def of_config(words: Sequence[str], model: str | None) -> Asked:
     if len(words) > 1 and len(files) == len(words):
         raise GridError([f"one training config at a time, not {', '.join(words)} (--diff compares two)"])
     if len(words) == 1 and files and Path(words[0]).is_file() and not is_training(words[0]):
-        raise GridError([f"{words[0]} is no training config (it has no network_module): is it a grid? --grid {words[0]}"])
+        raise GridError(
+            [f"{words[0]} is no training config (it has no network_module): is it a grid? --grid {words[0]}"]
+        )
     config = source.read_source(list(words))
     if config.script and not config.script.endswith("train_network.py"):
-        raise GridError([f"{config.script} is no LoRA training (*_train_network.py): it has no network module to plan for"])
+        raise GridError(
+            [f"{config.script} is no LoRA training (*_train_network.py): it has no network module to plan for"]
+        )
     name = model or model_of(config)
     if name is None:
         raise GridError([f"{config.source}: which model this trains is not told by it: give --model"])

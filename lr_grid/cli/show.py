@@ -132,8 +132,8 @@ def _draw(shown: Preview, other: Preview | None, args: argparse.Namespace) -> No
             draw_plan(shown.plan, args.plot, view=args.view or "lr")
         else:
             draw_diff(shown.plan, other.plan, args.plot, names=("the first grid", str(args.diff)))
-    except OSError as error:
-        raise GridError([f"--plot {args.plot}: {error}"]) from None
+    except (OSError, OverflowError, ValueError) as error:  # a file that cannot be, LRs that no scale holds
+        raise GridError([f"--plot {args.plot}: could not be drawn: {error}"]) from None
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from lr_grid.report.columns import folded, table_name
 from lr_grid.report.diff import CellDiff, PlanDiff
 from lr_grid.report.ranks import rank_cell, rank_lines, size_line
 from lr_grid.report.text import LORAPLUS_IS_ON, cell_text, header
+from lr_grid.sizes import parameters
 
 _OCTAVES = 4
 """A factor of 2 to this power, up or down, has the full colour; beyond it nothing gets stronger."""
@@ -38,7 +39,8 @@ def plan_view(plan: Plan, groups: int, params: int) -> RenderableType:
         lines.append(Text(ranks[0]))
         if len(ranks) > 1:
             lines += [_table(table, rank_cell, _plain) for table in tables(plan)]
-    lines.append(Text(size_line(plan)))
+    if parameters(plan):
+        lines.append(Text(size_line(plan)))
     lines += [Text(f"note: {notice}", "yellow") for notice in plan.notices]
     return Group(*lines)
 
