@@ -12,19 +12,15 @@ from typing import Any
 
 from lr_grid.passed_on import BLOCK_WEIGHTS
 
-
-def _sine(t: float) -> float:
-    return math.sin(math.pi * t / 2)
-
-
-CURVES: dict[str, Callable[[float], float]] = {
-    "sine": _sine,
-    "cosine": lambda t: _sine(1 - t),
-    "linear": lambda t: t,
-    "reverse_linear": lambda t: 1 - t,
-    "zeros": lambda t: 0.0,
+CURVES: dict[str, tuple[Callable[[float], float], bool]] = {
+    "sine": (lambda t: math.sin(math.pi * t / 2), False),
+    "cosine": (lambda t: math.sin(math.pi * t / 2), True),
+    "linear": (lambda t: t, False),
+    "reverse_linear": (lambda t: t, True),
+    "zeros": (lambda t: 0.0, False),
 }
-"""Name -> weight at t (0: the first value of the list, 1: the last); ``+base`` is added."""
+"""Name -> (weight at t, 0: the first value of the list, 1: the last; whether the list runs backwards); ``+base`` is
+added."""
 
 _SIDES = {"down_lr_weight", "up_lr_weight"}
 """A list that is too long is cut, together with the other one; where that is not given, the cut crashes."""
@@ -66,5 +62,7 @@ def weights_of(base: str, arguments: Mapping[str, Any], is_sdxl: bool) -> list[f
 
 
 def curve(name: str, count: int, base: float = 0.0) -> list[float]:
-    """``count`` weights of a curve of ``CURVES``, with ``base`` added to each."""
-    return [CURVES[name](i / (count - 1)) + base for i in range(count)]
+    """``count`` weights of a curve of ``CURVES``, with ``base`` added to each: upstream's numbers to the last digit."""
+    function, backwards = CURVES[name]
+    values = [function(i / (count - 1)) + base for i in range(count)]
+    return values[::-1] if backwards else values

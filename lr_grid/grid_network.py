@@ -15,10 +15,10 @@ from lr_grid.advice import many_groups, one_sided, one_te_lr, same_names
 from lr_grid.arguments import GRID_OFF
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
-from lr_grid.facts import facts_of, lrs_of_args, lrs_of_rows, named_parameters, trainer_lrs
+from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
 from lr_grid.groups import build_groups
 from lr_grid.guards import check_negative, check_optimizer, idle_options
-from lr_grid.plan import ModuleFacts, Plan
+from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import NOTHING_TRAINS, make_plan
 from lr_grid.report.announce import announce
 from lr_grid.report.trackers import log_picture

@@ -48,6 +48,10 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
         calculator.row(site, facts[site.name]) for site in grid.sites.all if site.part in parts and site.name in facts
     )
     problems = Problems()
+    for row in rows:
+        if not math.isfinite(row.lr_down) or not math.isfinite(row.lr_up):
+            problems.add(f"the LR of {row.site.name} is no number ({row.lr_down:g}, {row.lr_up:g}): {row.why}")
+            break
     if rows and all(row.frozen for row in rows):
         what = "LR or rank" if any(row.rule == "rank" for row in rows) else "LR"
         problems.add(f"every {what} is 0: nothing would train. The first module: {rows[0].site.name}: {rows[0].why}")

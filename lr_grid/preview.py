@@ -19,9 +19,9 @@ from lr_grid.block_curves import weights_of
 from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.grid_settings import GridSettings
 from lr_grid.groups import build_groups
-from lr_grid.keys import is_indices
+from lr_grid.keys import is_grid_key, is_indices, split_section
 from lr_grid.models.adapters import Tensors, adapter_tensors, facts_at, trained_tensors
-from lr_grid.models.blueprint import Blueprint, Layer, known_arguments
+from lr_grid.models.blueprint import Blueprint, Layer, NetworkBlueprint, known_arguments
 from lr_grid.models.stand_in import StandIn
 from lr_grid.passed_on import NO_UP_SIDE, about_reg_dims, no_convs
 from lr_grid.plan import ModuleFacts, Plan, TrainerLrs
@@ -41,6 +41,10 @@ _ONE_ENCODER_LR = ("networks.lora", "networks.lora_fa", "networks.dylora", "netw
 
 LOOP_MODULE = "lr_grid.param_groups"
 """Stands for a network module where the model is trained in a loop of one's own."""
+_IN_A_LOOP = (
+    "diffusers' models are trained in a loop of one's own: ranks are the adapter's own there, a text encoder is a model"
+    " by itself"
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,18 @@ class Preview:
     groups: list[dict[str, Any]]
     """As the optimizer's, with shapes in place of parameters."""
     descriptions: list[str]
+    module: str
+    """The network module as it is given to the trainer."""
+    is_grid: bool
+    """False: no argument of the grid's own was given, the groups are the wrapped module's."""
+
+
+def grid_module(base: str) -> str:
+    """The grid's module around a network module, as it is given to the trainer."""
+    if base == LOOP_MODULE:
+        return base
+    name = f"{base}_grid"
+    return name.replace("musubi_tuner.networks.", "lr_grid.musubi.")
 
 
 def wrapped_module(module: str, arguments: Mapping[str, Any]) -> str:
@@ -90,15 +106,16 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
         and the arguments.
     """
     run = run or Run()
-    base = wrapped_module(run.network_module, arguments) or model.default_module
-    network = model.network(base)
-    if network is None:
-        raise GridError([_no_network(model, base)])
+    base, network = _network(model, run.network_module, arguments)
     problems = Problems()
     if run.network_module == "lr_grid.network":
         arguments = {key: value for key, value in arguments.items() if key != "base"}
-    settings = read_settings(arguments, problems)
     known = known_arguments().get(base, frozenset())
+    _check_module(run.network_module, base, arguments, known, problems)
+    settings = read_settings(arguments, problems)
+    if base == LOOP_MODULE:
+        keys = [*sorted(settings.ranks.keys), *(key for key in arguments if split_section(key)[0])]
+        problems.add_all(f"{key}: {_IN_A_LOOP}" for key in keys)
     passed = split_off(base, known, arguments, settings, model.layout, problems)
     active = bool(settings.preset or settings.given - passed.keys())
     obeyed = {key: value for key, value in passed.items() if not problems.about(key)}
@@ -138,8 +155,31 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     shapes = made.named_shapes(plan)
     groups, descriptions = build_groups(plan, shapes) if active else _groups_without_grid(plan, grid, shapes, base)
     advice = many_groups(len(groups), settings) if active else []
-    about_plan = [*advice, *one_sided(plan, base), *after]
-    return Preview(_with_notices(plan, [*notices, *about, *about_plan]), base, groups, descriptions)
+    plan = _with_notices(plan, [*notices, *about, *advice, *one_sided(plan, base), *after])
+    return Preview(plan, base, groups, descriptions, run.network_module or grid_module(base), active)
+
+
+def _network(model: Blueprint, module: str, arguments: Mapping[str, Any]) -> tuple[str, NetworkBlueprint]:
+    """(the wrapped module, what it may adapt in the model). Raises: GridError where it adapts nothing of it."""
+    base = wrapped_module(module, arguments)
+    if module == "lr_grid.network" and not base:
+        raise GridError(["lr_grid.network needs to know the module to wrap: base=networks.lora"])
+    if model.trainer == "musubi-tuner" and base.startswith("networks.") and not module.endswith("_grid"):
+        base = f"musubi_tuner.{base}"  # what musubi-tuner itself calls it
+    network = model.network(base or model.default_module)
+    if network is None:
+        raise GridError([_no_network(model, module, base)])
+    return base or model.default_module, network
+
+
+def _check_module(
+    module: str, base: str, arguments: Mapping[str, Any], known: frozenset[str], problems: Problems
+) -> None:
+    """Notes settings of a grid on a module that would ignore them, and ranks where there is no network module."""
+    keys = [key for key in arguments if is_grid_key(key) and key not in known]
+    if module and base != LOOP_MODULE and not module.endswith("_grid") and module != "lr_grid.network":
+        for key in keys:
+            problems.add(f"{key}: {module} ignores it: it needs --network_module {grid_module(base)}")
 
 
 class _Made:
@@ -147,6 +187,7 @@ class _Made:
 
     def __init__(self, base: str, stand_in: StandIn, only_named_convs: bool, settings: GridSettings, layout: Layout):
         self.base, self.arguments, self.is_oft = base, stand_in.arguments, stand_in.is_oft
+        self.is_loop = base == LOOP_MODULE
         made = {layer.site.name: (layer, stand_in.made(layer)) for layer in stand_in.layers()}
         here = {name: (layer, module) for name, (layer, module) in made.items() if module is not None}
         if only_named_convs:
@@ -184,8 +225,11 @@ class _Made:
     ) -> tuple[dict[str, ModuleFacts], list[str]]:
         """(facts of every module at the rank that the settings give it, what is to be said of them)"""
         if not any(part.settings.ranks.keys for part in grid.parts.values()):
-            as_made = {name: Choice(m.rank, None, m.alpha, "--network_dim", m.rank) for name, m in self.modules.items()}
-            return self._facts_of_chosen(as_made, problems), []
+            try:
+                made = self.modules.items()
+                return {name: self._facts_at(name, m.rank, m.alpha.resolve(m.rank)) for name, m in made}, []
+            except (AssertionError, ValueError) as error:
+                raise GridError([*problems.found, f"{self.base} refuses its arguments: {error}"]) from None
         chosen = choose_ranks(grid, self.modules, problems)
         problems.raise_if_any()
         frozen = frozen_names(grid)
@@ -231,6 +275,8 @@ class _Made:
 
     def _facts_at(self, name: str, rank: int, alpha: float) -> ModuleFacts:
         self.tensors[name] = self._tensors_at(name, rank)
+        if self.is_loop:  # ranks are the adapter's, which is not known
+            return ModuleFacts(None, None, True)
         return facts_at(self.base, self.tensors[name], rank, alpha)
 
 
@@ -280,14 +326,13 @@ def _with_notices(plan: Plan, notices: Sequence[str]) -> Plan:
     return replace(plan, notices=(*plan.notices, *notices))
 
 
-def _no_network(model: Blueprint, base: str) -> str:
-    there = [module for network in model.networks for module in network.modules]
+def _no_network(model: Blueprint, module: str, base: str) -> str:
+    there = [grid_module(module) for network in model.networks for module in network.modules]
     if base.startswith("lycoris"):
         return (
             f"--network_module: LyCORIS chooses modules by presets of its own; of {model.title} only a run can tell its"
             f" grid. Without the trainer there are {', '.join(there)}"
         )
-    return (
-        f"--network_module: {base or 'nothing'} is no module that adapts {model.title}; there are"
-        f" {', '.join(there)}.{did_you_mean(base, there)}"
-    )
+    of_musubi = f"lr_grid.musubi.{module.removeprefix('networks.')}"
+    hint = f" In musubi-tuner it is {of_musubi}" if of_musubi in there else did_you_mean(module, there)
+    return f"--network_module: {module} is no module that adapts {model.title}; there are {', '.join(there)}.{hint}"

@@ -13,10 +13,10 @@ from lr_grid.cli import demo as demo_command
 from lr_grid.cli.main import COMMANDS, main
 from lr_grid.errors import GridError
 
-HEAVY = ("torch", "sklearn", "matplotlib", "lycoris", "accelerate", "diffusers", "numpy")
+HEAVY = ("torch", "sklearn", "matplotlib", "lycoris", "accelerate", "diffusers", "numpy", "rich", "lr_grid.keys")
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["demo", "--help"]])
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_and_version_import_nothing_heavy(argv):
     code = (
         "import json, sys\n"

@@ -172,7 +172,7 @@ def test_the_wrapped_module_of_a_grids(module, base):
         ("wan", {"self_attn_lr": "0", "cross_attn_lr": "0", "ffn_lr": "0"}, "", "nothing would train"),
         ("flux", {"conv_dim": "4"}, "", "no convolution larger than 1x1"),
         ("sdxl", {"loraplus_lr_ratio": "4"}, "networks.oft_grid", "no module of this network has an up side"),
-        ("sdxl", {}, "networks.lora_flux_grid", "is no module that adapts SDXL; there are networks.lora,"),
+        ("sdxl", {}, "networks.lora_flux_grid", "is no module that adapts SDXL; there are networks.lora_grid,"),
         ("sdxl", {}, "networks.lycoris_grid", "LyCORIS chooses modules by presets of its own"),
         ("sdxl", {"self_attn_dim": "3"}, "networks.oft_grid", "3 blocks do not divide"),
         ("flux", {"split_qkv": "True"}, "", "split_qkv=True crashes on double blocks"),

@@ -1,4 +1,4 @@
-"""The tables of lr_grid.training are what the trainers' own parsers, network modules and dataset schemas take."""
+"""The tables of lr_grid.training are what the trainers' own parsers and dataset schemas take."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from lr_grid.check.network_module import has_grid
 from lr_grid.check.subject import Subject
+from lr_grid.training.finding import Place
+from lr_grid.training.tables import options
 
 SD, MUSUBI = "sd-scripts", "musubi-tuner"
 _CACHES_TE = ("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
@@ -21,7 +23,7 @@ class Bite:
     """One combination that bites."""
 
     at: str
-    """The argument whose line is shown."""
+    """The argument (or the key of --network_args) whose line is shown."""
     applies: Callable[[Subject], object]
     message: str
     cure: str = ""
@@ -182,7 +184,7 @@ BITES: tuple[Bite, ...] = (
     ),
     # networks/lora_flux.py:908: one name is unpacked from three sizes
     Bite(
-        "network_args",
+        "split_qkv",
         lambda s: (
             _is_base(s, "lora_flux")
             and _network_arg(s, "split_qkv") == "True"
@@ -252,15 +254,6 @@ BITES: tuple[Bite, ...] = (
         "",
         SD,
     ),
-    # parser_common.py's parse_args runs on the command line before the TOML is read
-    Bite(
-        "task",
-        lambda s: s.config.where.get("task") and not s.config.where["task"].flag and s.is_whole,
-        "task must stand on the command line: the parser wants it before it reads the TOML",
-        "",
-        MUSUBI,
-        ("kandinsky5_train_network.py",),
-    ),
     # training/parser_common.py and library/train_util.py: the default of --learning_rate
     Bite(
         "learning_rate",
@@ -287,13 +280,22 @@ def check_bites(subject: Subject) -> None:
         if bite.needs_all and not subject.is_whole:
             continue
         if bite.applies(subject):
-            at = "split_qkv" if "split_qkv" in bite.message else bite.at
-            place = config.network_args_where.get(at) or config.place(_given(subject, bite))
+            place = config.network_args_where.get(bite.at) or config.place(_given(subject, bite))
             subject.tell(bite.severity, place, bite.message, bite.cure)
+    _check_required(subject)
+
+
+def _check_required(subject: Subject) -> None:
+    """The trainers parse the command line before they read the TOML: what the parser requires must stand there."""
+    config = subject.config
+    on_the_line = {one.dest for one in config.given if one.place.flag}
+    for dest, option in options(config.trainer, config.script).items() if subject.is_whole else ():
+        if option.required and dest not in on_the_line:
+            where = Place(config.source, 0, f"--{dest}")
+            subject.tell("error", where, f"{dest} must stand on the command line, also where the TOML has it")
 
 
 def _given(subject: Subject, bite: Bite) -> str:
-    """The argument of a bite that stands in the config."""
-    if bite.at in subject.config.where:
-        return bite.at
-    return next((name for name in subject.config.where if name in bite.message), bite.at)
+    """The argument of a bite that stands in the config: itself, or one of its family (``..._to_disk``)."""
+    where = subject.config.where
+    return bite.at if bite.at in where else next((name for name in where if name.startswith(bite.at)), bite.at)

@@ -26,6 +26,16 @@ _RENAMED = {  # musubi-tuner, dataset/config_utils.py: deprecated_key_map
 _SOURCES = ("image_directory", "image_jsonl_file", "video_directory", "video_jsonl_file")
 _PLACEHOLDER = "/path/to/"
 
+_NOT_CACHED = (
+    "caption_prefix",
+    "caption_suffix",
+    "secondary_separator",
+    "keep_tokens_separator",
+    "enable_wildcard",
+    "caption_dropout_every_n_epochs",
+)
+"""Keys that change a caption when a batch is made, which cached outputs never see (library/strategy_*.py)."""
+
 
 class DatasetFile:
     """A dataset config under check."""
@@ -57,7 +67,9 @@ class DatasetFile:
         for key, value in table.items():
             if key == "subsets" and part.endswith("_dataset"):
                 continue
-            if key not in known:
+            if self.trainer == "musubi-tuner" and key in _RENAMED:
+                self.tell("warning", (*path, key), f"{key} is called {_RENAMED[key]} now")
+            elif key not in known:
                 self.unknown(key, part, path)
             elif not fits(value, known[key]):
                 shown = str(value).lower() if isinstance(value, bool) else repr(value)
@@ -73,14 +85,12 @@ class DatasetFile:
         )
 
     def whose(self, key: str, part: str) -> str:
-        if self.trainer == "musubi-tuner" and key in _RENAMED:
-            return f"It is called {_RENAMED[key]} now"
         places = {name for name, known in self.schema.items() if key in known and name != part}
         if places:
             return f"It belongs into {' or '.join(sorted({_place(name) for name in places}))}"
         other = next(trainer for trainer in TRAINERS if trainer != self.trainer)
         if any(key in known for known in dataset_schema(other).values()):
-            return f"It is {other}'s"
+            return f"It belongs to {other}"
         hint = did_you_mean(key, [*self.schema[part], *{k for known in self.schema.values() for k in known}]).strip()
         if hint:
             return hint
@@ -161,6 +171,12 @@ class DatasetFile:
                 if value(key) and value(key) not in (False, 0):
                     message = f"{key} cannot be used with cache_text_encoder_outputs: the trainer stops"
                     self.tell("error", at(key), message)
+            for key in _NOT_CACHED:
+                if value(key):
+                    message = (
+                        f"{key} does nothing with cache_text_encoder_outputs: captions are encoded as in the files"
+                    )
+                    self.tell("warning", at(key), message)
 
     # musubi-tuner, dataset/config_utils.py and image_video_dataset.py
 
@@ -212,9 +228,15 @@ def is_dataset_config(data: Table) -> bool:
 
 
 def _trainer_of(data: Table) -> str:
-    """Whose dataset config this is."""
-    text = json.dumps(data, default=str)
-    return "musubi-tuner" if any(f'"{key}"' in text for key in (*_SOURCES, "cache_directory")) else "sd-scripts"
+    """Whose dataset config this is: only sd-scripts has subsets, only musubi-tuner has folders without them."""
+    datasets = [one for one in data.get("datasets") or [] if isinstance(one, dict)]
+    if any("subsets" in one for one in datasets):
+        return "sd-scripts"
+    return (
+        "musubi-tuner"
+        if any(key in one for one in datasets for key in (*_SOURCES, "cache_directory"))
+        else "sd-scripts"
+    )
 
 
 def check_dataset(subject: Subject, name: str | None = None) -> None:

@@ -1,7 +1,8 @@
-"""What the grid would refuse: --network_args on the model that the config trains, or by themselves where it is unknown."""
+"""What the grid would refuse: --network_args on the model that the config trains, or by themselves."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from lr_grid.check.network_module import has_grid
@@ -51,10 +52,15 @@ def check_grid(subject: Subject, model: str | None) -> Plan | None:
         known = known_arguments().get(base, frozenset())
         arguments = {key: value for key, value in arguments.items() if key in known or not is_grid_key(key)}
     subject.tell_each("warning", idle_arguments(base, arguments))
+    run = run_of(config)
     try:
-        return preview(find_model(name), arguments, run_of(subject.config)).plan
+        return preview(find_model(name), arguments, run).plan
     except GridError as error:
         _tell_refused(subject, error.problems)
+        refused = {key for text in error.problems for key in re.findall(r"\w+", text)[:4]}
+    try:  # what is left still has LRs that the optimizer must be able to follow
+        return preview(find_model(name), {k: v for k, v in arguments.items() if k not in refused}, run).plan
+    except GridError:
         return None
 
 

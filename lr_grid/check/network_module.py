@@ -52,7 +52,7 @@ def check_network_module(subject: Subject) -> bool:
     right_script = _check_script(subject, module)
     if module in grids and not has_grid(module):
         _check_grid_keys(subject, module, grids[module])
-    elif not config.network_args:
+    elif "network_args" not in config.values:
         subject.tell(
             "note", "network_module", f"no network_args: the grid of {module} is off, it trains as without one"
         )
@@ -73,7 +73,7 @@ def _unknown(subject: Subject, module: str, grids: dict[str, str]) -> bool:
         subject.tell("error", "network_module", f"{module} cannot be found by musubi-tuner", cure)
     elif module in theirs or module in theirs.values() or module_trainer(module) == other:
         cure = f"Here it is {equal}" if equal else ""
-        subject.tell("error", "network_module", f"{module} is for {other}, and this is {trainer}'s script", cure)
+        subject.tell("error", "network_module", f"{module} is for {other}, and this is a config for {trainer}", cure)
     elif own:
         known = [*grids, *grids.values()]
         hint = did_you_mean(module, known).strip()

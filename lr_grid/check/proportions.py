@@ -69,7 +69,7 @@ def _absolute(subject: Subject) -> Iterator[tuple[str, str, Rate]]:
 
 
 def _check_cells(subject: Subject, plan: Plan, lrs: TrainerLrs) -> None:
-    """Multiples and weights that come to an LR out of proportion. The up side of LoRA+ is not meant: high is its point."""
+    """Multiples and weights that come to an LR out of proportion; the up side of LoRA+ is meant to be high."""
     far: dict[str, list[Row]] = {}
     for row in plan.rows:
         if not row.frozen and out_of_proportion(_lr(row), _base(plan, row, lrs)):

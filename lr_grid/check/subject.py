@@ -24,7 +24,7 @@ class Subject:
 
     @cached_property
     def args(self) -> argparse.Namespace:
-        """All arguments of the script, those that were not given at the parser's default."""
+        """All arguments of the script; at the parser's default are those that were not given, or with a wrong type."""
         return argparse.Namespace(**self.config.defaults())
 
     @property

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
-import sys
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lr_grid.cli import source
 
 if TYPE_CHECKING:
     from lr_grid.training import Finding
@@ -41,9 +41,7 @@ def add_parser(commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        "config", nargs="+", metavar="CONFIG|COMMAND", help="a file; or a command line, quoted or behind --; - reads it"
-    )
+    add("config", nargs="+", metavar=source.METAVAR, help=source.HELP)
     add("--dataset_config", metavar="FILE", help="the dataset config, in place of the one the config names")
     add("--model", metavar="NAME", help="the model (flux, sdxl, wan-14b, ...), where the config does not tell")
     add("--paths", action="store_true", help="files and folders that the config names must exist here, too")
@@ -71,7 +69,7 @@ def _findings(args: argparse.Namespace) -> list[Finding]:
     if args.model:
         find_model(args.model)
     try:
-        text = _command(args.config)
+        text = source.command_in(args.config)
         if text is None:
             path = Path(args.config[0])
             if path.suffix.lower() == ".toml" and is_dataset_config(parse_toml(read_text(path), str(path))):
@@ -80,18 +78,6 @@ def _findings(args: argparse.Namespace) -> list[Finding]:
     except TomlError as error:
         return [Finding("error", error.place, error.message)]
     return check_training(config, model=args.model, dataset_config=args.dataset_config, paths=args.paths)
-
-
-def _command(words: list[str]) -> str | None:
-    """The command line that was given; None where it is a file's name."""
-    if words == ["-"]:
-        return sys.stdin.read()
-    if len(words) > 1:
-        import shlex
-
-        return shlex.join(words)
-    is_command = re.search(r"\.py\s|^\s*--\w|^\s*accelerate\s", words[0]) and not Path(words[0]).is_file()
-    return words[0] if is_command else None
 
 
 def _print_json(findings: list[Finding]) -> None:
@@ -112,35 +98,38 @@ def _print_json(findings: list[Finding]) -> None:
 
 
 def _print(findings: list[Finding]) -> None:
-    from rich.text import Text
-
     from lr_grid.cli.output import console
 
     out = console()
-    for file, group in groupby(findings, key=lambda finding: finding.place.file):
-        out.print(Text(file, "bold"))
-        for finding in group:
-            out.print(_line(finding), soft_wrap=not out.is_terminal)
+    if out.is_terminal:
+        for file, group in groupby(findings, key=lambda finding: finding.place.file):
+            out.print(file, style="bold")
+            out.print(_table(list(group)))
+    else:  # one line each, for grep and for logs
+        for finding in findings:
+            print(f"{finding.place}  {finding.severity}  {finding.text}")
     counts = [(severity, sum(f.severity == severity for f in findings)) for severity in _COLOURS]
     summary = ", ".join(f"{count} {severity}{'s' if count > 1 else ''}" for severity, count in counts if count)
     out.print(summary or "nothing found")
 
 
-def _line(finding: Finding):
+def _table(findings: list[Finding]):
+    """The findings of one file: place, severity, message and cure."""
     from rich.table import Table
     from rich.text import Text
 
+    from lr_grid.training.finding import COMMAND_LINE
+
     table = Table.grid(padding=(0, 2))
-    place = finding.place
-    table.add_column(min_width=24, no_wrap=True)
-    table.add_column(min_width=7)
+    table.add_column(no_wrap=True)
+    table.add_column()
     table.add_column(overflow="fold")
-    message = Text(finding.message)
-    if finding.cure:
-        message.append(f". {finding.cure}" if not finding.message.endswith("?") else f" {finding.cure}", "green")
-    table.add_row(
-        f"  {Path(str(place)).name if place.line else place}",
-        Text(finding.severity, _COLOURS[finding.severity]),
-        message,
-    )
+    for finding in findings:
+        place = finding.place
+        where = (
+            f"{Path(place.file).name}:{place.line}" if place.file != COMMAND_LINE and place.line else place.flag or "-"
+        )
+        message = Text(finding.text)
+        message.stylize("green", len(finding.text) - len(finding.cure))
+        table.add_row(f"  {where}", Text(finding.severity, _COLOURS[finding.severity]), message)
     return table

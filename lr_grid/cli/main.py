@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 from lr_grid import __version__
 from lr_grid.errors import GridError
 
-COMMANDS = ("show", "check", "presets", "recommend", "demo")
+COMMANDS = ("show", "check", "presets", "recommend", "convert", "demo")
 """Modules of this package. Each has ``add_parser(commands)``, which sets the default ``run(args) -> int``; importing
 one must stay cheap: torch and the like are imported inside ``run``."""
 
@@ -26,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  lr-grid show --model flux --network_args ffn_lr=0.5x     what would train, at which LR\n"
         "  lr-grid check train.toml                                 what is wrong with a training config\n"
         "  lr-grid recommend --model flux --rank 16 --alpha 16      a base LR to start from\n"
+        "  lr-grid convert grid.json --to args --model flux         grids from and for other tools\n"
         "  lr-grid show --help                                      what can be asked, with examples",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -43,7 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse leaves this way after --help, --version and usage errors
         return int(stop.code or 0)
     try:
-        return args.run(args)
+        code: int = args.run(args)
+        sys.stdout.flush()  # a reader that is gone shows here
+        return code
+    except BrokenPipeError:  # | head: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except GridError as error:
         print(f"lr-grid: error: {error}", file=sys.stderr)
         return 2

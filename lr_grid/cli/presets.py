@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lr_grid.cli.output import console, print_json
 from lr_grid.errors import GridError
-from lr_grid.presets import Preset, arguments_of, load_preset, preset_names
+
+if TYPE_CHECKING:
+    from lr_grid.presets import Preset
 
 _DESCRIPTION = """\
 Presets are settings under a name: --network_args preset=style, or preset = "style" in a grid file; what is given beside
@@ -52,6 +54,8 @@ def add_parser(commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Lists all presets."""
+    from lr_grid.presets import load_preset, preset_names
+
     presets = [load_preset(name) for name in preset_names()]
     if args.json:
         print_json([_as_data(preset) for preset in presets])
@@ -69,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
 def run_show(args: argparse.Namespace) -> int:
     """Prints one preset. Raises GridError for an unknown name."""
+    from lr_grid.presets import arguments_of, load_preset
+
     try:
         preset = load_preset(args.name)
     except ValueError as error:
@@ -86,6 +92,8 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def _as_data(preset: Preset) -> dict[str, Any]:
+    from lr_grid.presets import arguments_of
+
     return {
         "name": preset.name,
         "title": preset.title,

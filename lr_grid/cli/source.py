@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -17,18 +15,21 @@ HELP = "a file; or a command line, quoted or behind --; - reads it from standard
 
 def command_in(words: list[str]) -> str | None:
     """The command line that was given; None where the words are a file's name."""
+    from lr_grid.training.read import is_command
+
     if words == ["-"]:
         return sys.stdin.read()
     if len(words) > 1:
         return shlex.join(words)
-    # Not Path.is_file: it raises where a name is longer than a file's can be.
-    is_command = re.search(r"\.py\s|^\s*--\w|^\s*accelerate\s", words[0]) and not os.path.isfile(words[0])
-    return words[0] if is_command else None
+    return words[0] if is_command(words[0]) else None
 
 
 def read_source(words: list[str]) -> TrainingConfig:
-    """The training run that the words of a command line describe. Raises: GridError where it cannot be read."""
-    from lr_grid.training import read_training
+    """The training run that the words of a command line describe.
+
+    Raises: GridError where it cannot be read, or its arguments are wrong.
+    """
+    from lr_grid.training.read import read_training, require
 
     text = command_in(words)
-    return read_training(words[0] if text is None else text, is_text=text is not None)
+    return require(read_training(words[0] if text is None else text, is_text=text is not None))

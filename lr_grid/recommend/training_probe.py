@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from lr_grid.recommend.probe_command import ProbeCommand, probe_command
-from lr_grid.training import read_training
-from lr_grid.training.read import require
+from lr_grid.training.read import is_command, read_training, require
 
 
 def probe_of(source: str, d0: float) -> ProbeCommand:
@@ -20,8 +18,7 @@ def probe_of(source: str, d0: float) -> ProbeCommand:
 
     Raises: GridError where the config is wrong, or holds nothing to probe.
     """
-    # os.path's isfile, unlike Path's, takes a command that is longer than a file name can be.
-    is_text = len(source.split()) > 1 and not os.path.isfile(source)
+    is_text = is_command(source)
     config = require(read_training(source, is_text=is_text))
     script = config.script
     if script and not source.endswith(".toml"):  # with its folder, as the user's command has it

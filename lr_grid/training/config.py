@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lr_grid.training.finding import Finding, Place
+from lr_grid.training.tables import options
+from lr_grid.training.value_types import wrong_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,11 @@ class TrainingConfig:
     """What is wrong with the way it is written: unknown arguments, wrong types, repeated flags."""
 
     def defaults(self) -> dict[str, Any]:
-        """All arguments of the script with the values the run would have: what was given, else the parser's default."""
-        from lr_grid.training.tables import options
-
+        """All arguments of the script with the values the run would have: what was given, else the parser's default.
+        A value of a wrong type (``findings`` tells it) counts as not given."""
         table = options(self.trainer, self.script)
-        return {**{dest: option.default for dest, option in table.items()}, **self.values}
+        right = {dest: value for dest, value in self.values.items() if not wrong_type(table[dest], value)}
+        return {**{dest: option.default for dest, option in table.items()}, **right}
 
     def place(self, dest: str) -> Place:
         """Where an argument was written; the whole source where it was not."""

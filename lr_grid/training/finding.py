@@ -50,4 +50,5 @@ class Finding:
     @property
     def text(self) -> str:
         """Message and cure, as one sentence after the other."""
-        return f"{self.message}. {self.cure}" if self.cure else self.message
+        end = "" if self.message.endswith((".", "?")) else "."
+        return f"{self.message}{end} {self.cure}" if self.cure else self.message

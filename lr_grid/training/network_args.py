@@ -22,6 +22,8 @@ def read_network_args(config: TrainingConfig) -> None:
             config.findings.append(Finding(severity, place, message, cure))
 
         key, equals, rest = text.partition("=")
+        if not equals and not given.resolved:
+            continue
         if not equals:
             tell("error", f"network_args: {text!r} is no key=value pair, and the trainer stops at it")
             continue

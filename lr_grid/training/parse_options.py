@@ -98,7 +98,9 @@ class _Reader:
         )
 
     def stray(self, words: Sequence[Word], after: str) -> None:
-        if words:
+        if words and not all(word.resolved for word in words):
+            self.tell("note", self.place(words[0], after), f"{words[0].text} is not set here: it is not checked")
+        elif words:
             shown = " ".join(word.text for word in words)
             behind = f" after {after}" if after else ""
             self.tell(
@@ -154,6 +156,9 @@ class _Reader:
         for result in converted:
             self.choice(option, result, place)
         resolved = all(value.resolved for value in values)
+        if not resolved:
+            unknown = next(value.text for value in values if not value.resolved)
+            self.tell("note", place, f"{flag}: {unknown} holds what is not set here: it is not checked")
         items = tuple(self.place(value, flag) for value in values)
         self.give(option, converted if option.is_list else converted[0], place, items, resolved)
 

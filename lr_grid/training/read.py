@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from lr_grid.errors import GridError
 from lr_grid.training.command import find_command
 from lr_grid.training.config import Given, TrainingConfig
 from lr_grid.training.config_file import TomlError, parse_config_file, parse_toml, read_text
-from lr_grid.training.finding import COMMAND_LINE, Finding, Place
+from lr_grid.training.finding import COMMAND_LINE, Finding
 from lr_grid.training.guess import guess, named_in
 from lr_grid.training.network_args import read_network_args
 from lr_grid.training.parse_options import parse_options
@@ -17,6 +19,12 @@ from lr_grid.training.tables import options, trainer_of
 from lr_grid.training.unknown import tell_unknown
 
 __all__ = ["TomlError", "read_training"]
+
+
+def is_command(text: str) -> bool:
+    """Whether a text is a command line, and no file's name."""
+    # Not Path.is_file: it raises where a name is longer than a file's can be.
+    return bool(re.search(r"\.py\s|^\s*--\w|^\s*accelerate\s", text)) and not os.path.isfile(text)
 
 
 def read_training(source: str | Path, *, is_text: bool = False) -> TrainingConfig:
@@ -115,8 +123,3 @@ def require(config: TrainingConfig) -> TrainingConfig:
     if errors:
         raise GridError(errors)
     return config
-
-
-def source_place(config: TrainingConfig) -> Place:
-    """The place of what is about the config as a whole."""
-    return Place(config.source)

@@ -92,13 +92,9 @@ _TELLING: dict[str, Any] = {
 def trainer_lrs(config: TrainingConfig) -> TrainerLrs:
     """The LRs of the config (absolute), the parser's default where none is given."""
     values = config.defaults()
-    default, unet, encoders = (values.get(name) for name in ("learning_rate", "unet_lr", "text_encoder_lr"))
+    default, unet, encoders = values["learning_rate"], values.get("unet_lr"), values.get("text_encoder_lr")
     several = encoders if isinstance(encoders, list) else [] if encoders is None else [encoders]
-    return TrainerLrs(_number(default, 1e-4), None if unet is None else _number(unet, 1e-4), tuple(map(float, several)))
-
-
-def _number(value: Any, otherwise: float) -> float:
-    return float(value) if isinstance(value, (int, float)) else otherwise
+    return TrainerLrs(float(default), None if unet is None else float(unet), tuple(float(lr) for lr in several))
 
 
 def run_of(config: TrainingConfig) -> Run:
@@ -106,12 +102,11 @@ def run_of(config: TrainingConfig) -> Run:
     values = config.defaults()
     unet_only = config.trainer != "sd-scripts" or bool(values.get("network_train_unet_only"))
     half = values.get("full_fp16") or values.get("full_bf16")
-    dim, alpha = values.get("network_dim"), values.get("network_alpha")
     return Run(
         trainer_lrs(config),
         str(values.get("network_module") or ""),
-        dim if isinstance(dim, int) else None,
-        _number(alpha, 1.0),
+        values.get("network_dim"),
+        values.get("network_alpha"),
         trains_unet=not values.get("network_train_text_encoder_only"),
         trains_text_encoders=not unet_only,
         element_size=2 if half else 4,

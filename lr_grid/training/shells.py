@@ -23,7 +23,7 @@ class Shell:
     variable: re.Pattern[str]
 
 
-_BASH = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_BASH = re.compile(r"\$(?:\{(\w+)(?:\[[@*]\])?\}|(\w+)|[@*])")
 _POWERSHELL = re.compile(r"\$(?:\{([\w:]+)\}|((?:env:)?\w+))", re.IGNORECASE)
 _CMD = re.compile(r"%(\w+)%")
 BASH = Shell("bash", "\\", "'\"", "#", _BASH)
@@ -165,7 +165,7 @@ class _Splitter:
 
     def expanded(self, text: str) -> str:
         def value(match: re.Match[str]) -> str:
-            name = next(group for group in match.groups() if group)
+            name = next((group for group in match.groups() if group), "")
             if name in self.variables:
                 return self.variables[name]
             self.resolved = False

@@ -1,4 +1,4 @@
-"""What the trainers' scripts, network modules and dataset configs take: tables made from their live code.
+"""What the trainers' scripts and dataset configs take: tables made from their live code.
 
 arguments/*.json come from tests/inventories/arguments.py; test_training_tables.py compares.
 """
@@ -97,17 +97,6 @@ def owners(dest: str) -> dict[str, tuple[str, ...]]:
     """trainer -> its scripts that have an option of this name."""
     found = {trainer: tuple(s for s, table in _by_script(trainer).items() if dest in table) for trainer in TRAINERS}
     return {trainer: names for trainer, names in found.items() if names}
-
-
-def network_modules(trainer: str) -> tuple[str, ...]:
-    """A trainer's own network modules (``networks.lora_flux``)."""
-    return tuple(_table(trainer)["network_args"])
-
-
-def network_keys(trainer: str, module: str) -> frozenset[str] | None:
-    """The --network_args keys that a trainer's own network module reads; None for another module."""
-    keys = _table(trainer)["network_args"].get(module)
-    return None if keys is None else frozenset(keys)
 
 
 def dataset_schema(trainer: str) -> dict[str, dict[str, list[str]]]:

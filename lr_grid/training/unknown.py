@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from lr_grid.errors import did_you_mean
 from lr_grid.keys import HINTS, is_grid_key
+from lr_grid.models.blueprint import known_arguments
+from lr_grid.passed_on import INJECTED
 from lr_grid.training.config import TrainingConfig
 from lr_grid.training.finding import Finding
-from lr_grid.training.tables import network_keys, network_modules, options, owners
+from lr_grid.training.tables import options, owners
 
 # Not the trainers': of launchers and GUIs around them.
 _LAUNCHERS = {
@@ -28,7 +30,7 @@ def tell_unknown(config: TrainingConfig) -> None:
         if one.place.flag:
             effect = "the parser stops at it"
         else:
-            effect = "is ignored" if not isinstance(one.value, dict) else "only one level of tables is read"
+            effect = "it is ignored" if not isinstance(one.value, dict) else "only one level of tables is read"
         hint = _whose(config, one.dest)
         subject = f"{script} {verb} {name}" if verb == "has no" else f"{script} has {name}"
         config.findings.append(Finding("error", one.place, f"{subject}: {effect}", hint))
@@ -46,7 +48,7 @@ def _whose(config: TrainingConfig, dest: str) -> str:
         return f"It is an option of {_listed(having[config.trainer])}"
     if having:
         trainer, names = next(iter(having.items()))
-        return f"It is {trainer}'s ({_listed(names)}){_instead(config, dest)}"
+        return f"It belongs to {trainer} ({_listed(names)}){_instead(config, dest)}"
     if dest in _LAUNCHERS:
         return _LAUNCHERS[dest].capitalize()
     hint = did_you_mean(dest, own).strip()
@@ -77,10 +79,9 @@ def _instead(config: TrainingConfig, dest: str) -> str:
 
 
 def _is_module_key(config: TrainingConfig, dest: str) -> bool:
-    if config.trainer is None:
-        return False
-    modules = network_modules(config.trainer)
-    return any(dest in (network_keys(config.trainer, module) or ()) for module in modules) and dest != "dropout"
+    prefix = {"musubi-tuner": "musubi_tuner.", "sd-scripts": "networks."}.get(config.trainer or "", " ")
+    known = (keys for module, keys in known_arguments().items() if module.startswith(prefix))
+    return dest not in INJECTED and any(dest in keys for keys in known)
 
 
 def _listed(names: tuple[str, ...]) -> str:

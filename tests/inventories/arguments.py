@@ -1,4 +1,4 @@
-"""What a trainer's scripts, network modules and dataset configs take, read off its live code: printed as JSON.
+"""What a trainer's scripts and dataset configs take, read off its live code: printed as JSON.
 
 Runs in the trainer's venv, with lr-grid importable: python arguments.py sd-scripts|musubi-tuner FOLDER
 """
@@ -6,7 +6,6 @@ Runs in the trainer's venv, with lr-grid importable: python arguments.py sd-scri
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
 import functools
 import importlib.util
@@ -22,8 +21,6 @@ from unittest import mock
 import inventory
 import torch
 
-from lr_grid.accepted import known_keys
-
 SD_SCRIPTS = (
     *("train_network.py", "sdxl_train_network.py", "flux_train_network.py", "sd3_train_network.py"),
     *("lumina_train_network.py", "hunyuan_image_train_network.py", "anima_train_network.py"),
@@ -31,10 +28,6 @@ SD_SCRIPTS = (
     *("anima_train.py", "train_textual_inversion.py", "sdxl_train_textual_inversion.py", "train_control_net.py"),
     *("sdxl_train_control_net.py", "flux_train_control_net.py", "sdxl_train_control_net_lllite.py"),
 )
-WITH_KEYS = {
-    "sd-scripts": ("networks", "create_network"),
-    "musubi-tuner": ("musubi_tuner.networks", "create_arch_network"),
-}
 Spec = dict[str, Any]
 
 
@@ -104,21 +97,6 @@ def grouped(by_script: Mapping[str, Mapping[str, Spec]]) -> list[dict[str, Any]]
     return [{"scripts": list(scripts), "options": groups[scripts]} for scripts in sorted(groups, key=len, reverse=True)]
 
 
-def network_keys(trainer: str, folder: Path) -> dict[str, list[str]]:
-    """network module -> the keys its factory takes."""
-    package, factory = WITH_KEYS[trainer]
-    where = folder / ("networks" if trainer == "sd-scripts" else "src/musubi_tuner/networks")
-    result = {}
-    for path in sorted(where.glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        if factory not in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]:
-            continue
-        keys = known_keys(getattr(import_module(f"{package}.{path.stem}"), factory))
-        if keys is not None:
-            result[f"networks.{path.stem}"] = sorted(keys)
-    return result
-
-
 def kind(value: Any) -> Any:
     """A type of a dataset config's schema, as text or (a list of one element) its items'."""
     if isinstance(value, functools.partial):
@@ -155,7 +133,6 @@ def datasets(trainer: str) -> dict[str, dict[str, Any]]:
 def read(trainer: str, folder: Path) -> dict[str, Any]:
     return {
         "arguments": grouped({name: options(parser) for name, parser in parsers(trainer, folder)}),
-        "network_args": network_keys(trainer, folder),
         "datasets": datasets(trainer),
     }
 
