@@ -123,7 +123,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     split = asked.get("split_qkv") == "True"
     indices = tuple(filter(is_indices, asked)) if split or not active else ()
     try:
-        weights = weights_of(base, obeyed, model.layout.family == "sdxl")
+        weights = weights_of(obeyed, model.layout.family == "sdxl", base)
         unmade = () if active or weights is None else [block for block, weight in enumerate(weights) if weight == 0]
         stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha, indices, frozenset(unmade))
         stand_in.check()
