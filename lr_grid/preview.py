@@ -142,15 +142,14 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     facts, about = made.facts(grid, base_ranks_notice(passed, settings, base), problems)
     problems.raise_if_any()
     parts = [p for p in dict.fromkeys(s.part for s in made.sites.all) if _trains(p, run)]
-    after: list[str] = []
+    lrs, after = (run.lrs, []) if active else _lrs_of(base, run.lrs)
     if active:
-        plan = make_plan(grid, facts, run.lrs, parts)
+        plan = make_plan(grid, facts, lrs, parts)
         # A module that does not train is not made.
         plan = replace(plan, rows=tuple(replace(row, saved=0) if row.frozen else row for row in plan.rows))
     else:
-        lrs, one_lr = _lrs_of(base, run.lrs)
         plan = make_plan_without_grid(grid, facts, lrs, parts, base)
-        notices, after = [GRID_OFF.format(base), *notices], one_lr
+        notices = [GRID_OFF.format(base), *notices]
     plan = replace(plan, element_size=run.element_size)
     shapes = made.named_shapes(plan)
     groups, descriptions = build_groups(plan, shapes) if active else _groups_without_grid(plan, grid, shapes, base)
