@@ -26,3 +26,11 @@ def one_sided(plan: Plan, base: str) -> list[str]:
     if any(row.lr_down == 0 != row.lr_up for row in plan.rows):
         return [f"{base} trains the up side of each pair only; the down side stays as it was made"]
     return []
+
+
+def same_names(base: str) -> str:
+    """What is wrong with a network module that cannot tell the modules of text encoders apart."""
+    return (
+        f"{base} gives the modules of all text encoders the same names, so the last one's take the place of the others"
+        " (upstream's bug). Train the U-Net alone: --network_train_unet_only"
+    )

@@ -29,16 +29,19 @@ LENGTHS = {True: (9, 3, 9), False: (12, 1, 12)}
 """SDXL or not -> how many weights down, mid and up have."""
 
 
-def weights_of(arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | None:
+def weights_of(base: str, arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | None:
     """One weight a block in kohya's numbering; None where no argument gives any.
 
     Args:
+        base: the network module.
         arguments: already checked (passed_on.check_block_curves).
 
-    Raises: ValueError for a list that sd-scripts crashes at.
+    Raises: ValueError for a list that sd-scripts crashes at, and where the module has no weights for the model.
     """
     if not any(key in arguments for key in BLOCK_WEIGHTS):
         return None
+    if is_sdxl and base == "networks.lora_fa":
+        raise ValueError(f"{base} has no block weights for SDXL: give block_lr_weight")
     threshold = float(arguments.get("block_lr_zero_threshold") or 0)
     weights: list[float] = []
     for key, count in zip(BLOCK_WEIGHTS, LENGTHS[is_sdxl], strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from lr_grid.advice import many_groups, one_sided, one_te_lr
+from lr_grid.advice import many_groups, one_sided, one_te_lr, same_names
 from lr_grid.arguments import GRID_OFF
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
@@ -133,7 +133,7 @@ class GridMixin:
             modules = network_modules(self, state.base)  # type: ignore[arg-type]
             facts = {module_name(m): facts_of(m) for m in modules}
             if len(facts) < len(modules) and apply_text_encoder:
-                raise GridError([_same_names(state.base)])
+                raise GridError([same_names(state.base)])
             plan = make_plan(state.grid, facts, lrs_of_args(state.args), parts)
             check_optimizer(state.args, lrs_of_rows(plan.rows))
             if state.grid.rank_why:
@@ -282,13 +282,6 @@ def _with_notices(plan: Plan, notices: Sequence[str]) -> Plan:
 
 def _forget_gradient(parameter: nn.Parameter) -> None:
     parameter.grad = None
-
-
-def _same_names(base: str) -> str:
-    return (
-        f"{base} gives the modules of all text encoders the same names, so the last one's take the place of the others"
-        " (upstream's bug). Train the U-Net alone: --network_train_unet_only"
-    )
 
 
 def _without_a_place(names: set[str], facts: Mapping[str, ModuleFacts], parts: Sequence[str]) -> set[str]:

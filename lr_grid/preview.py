@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lr_grid.advice import many_groups, one_sided, one_te_lr
+from lr_grid.advice import many_groups, one_sided, one_te_lr, same_names
 from lr_grid.anatomy import Layout
 from lr_grid.arguments import GRID_OFF, split_off
 from lr_grid.binding import BoundGrid, bind_settings
@@ -123,7 +123,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     split = asked.get("split_qkv") == "True"
     indices = tuple(filter(is_indices, asked)) if split or not active else ()
     try:
-        weights = weights_of(obeyed, model.layout.family == "sdxl")
+        weights = weights_of(base, obeyed, model.layout.family == "sdxl")
         unmade = () if active or weights is None else [block for block, weight in enumerate(weights) if weight == 0]
         stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha, indices, frozenset(unmade))
         stand_in.check()
@@ -137,9 +137,12 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     active = made.check_arguments(settings, obeyed, model.layout.family, problems) or active
     notices = idle_arguments(base, {**passed, **dict.fromkeys(settings.ranks.keys)})
     notices += about_reg_dims(passed, settings.given)
+    if active and run.trains_text_encoders and base == "networks.dylora" and len(made.sites.encoder_of) > 1:
+        problems.add(same_names(base))
     facts, about = made.facts(grid, base_ranks_notice(passed, settings, base), problems)
     problems.raise_if_any()
     parts = [p for p in dict.fromkeys(s.part for s in made.sites.all) if _trains(p, run)]
+    after: list[str] = []
     if active:
         plan = make_plan(grid, facts, run.lrs, parts)
         # A module that does not train is not made.
@@ -147,12 +150,12 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     else:
         lrs, one_lr = _lrs_of(base, run.lrs)
         plan = make_plan_without_grid(grid, facts, lrs, parts, base)
-        notices = [GRID_OFF.format(base), *notices, *one_lr]
+        notices, after = [GRID_OFF.format(base), *notices], one_lr
     plan = replace(plan, element_size=run.element_size)
     shapes = made.named_shapes(plan)
     groups, descriptions = build_groups(plan, shapes) if active else _groups_without_grid(plan, grid, shapes, base)
     advice = many_groups(len(groups), settings) if active else []
-    plan = _with_notices(plan, [*notices, *about, *advice, *one_sided(plan, base)])
+    plan = _with_notices(plan, [*notices, *about, *advice, *one_sided(plan, base), *after])
     return Preview(plan, base, groups, descriptions, run.network_module or grid_module(base), active)
 
 
@@ -222,11 +225,8 @@ class _Made:
     ) -> tuple[dict[str, ModuleFacts], list[str]]:
         """(facts of every module at the rank that the settings give it, what is to be said of them)"""
         if not any(part.settings.ranks.keys for part in grid.parts.values()):
-            try:
-                made = self.modules.items()
-                return {name: self._facts_at(name, m.rank, m.alpha.resolve(m.rank)) for name, m in made}, []
-            except (AssertionError, ValueError) as error:
-                raise GridError([*problems.found, f"{self.base} refuses its arguments: {error}"]) from None
+            as_made = {name: Choice(m.rank, None, m.alpha, "--network_dim", m.rank) for name, m in self.modules.items()}
+            return self._facts_of_chosen(as_made, problems), []
         chosen = choose_ranks(grid, self.modules, problems)
         problems.raise_if_any()
         frozen = frozen_names(grid)
@@ -306,7 +306,10 @@ def _groups_without_grid(
             together.setdefault(key, {}).setdefault(site.name, []).append((name, shape))
     groups: list[dict[str, Any]] = []
     descriptions: list[str] = []
-    for named in together.values():
+    places = list(dict.fromkeys(key[:2] for key in together))
+    first = [*map(id, grid.upstream_rules), None]  # what a rule decides comes before the rest
+    for key in sorted(together, key=lambda key: (places.index(key[:2]), first.index(key[2]), key[3])):
+        named = together[key]
         made, words = build_groups(plan, named)
         groups, descriptions = [*groups, *made], [*descriptions, *words]
     return groups, descriptions

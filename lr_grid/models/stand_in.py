@@ -92,7 +92,7 @@ class StandIn:
             return None
         rank, alpha = self._rank(layer), 1.0 if self.alpha is None else self.alpha
         conv = "conv_" if "conv_dim" in layer.rank_keys else ""
-        if conv:
+        if conv and self.module != "networks.dylora":  # it has one alpha
             alpha = float(self.arguments.get("conv_alpha") or 1.0)
         in_unet = layer.site.part == MAIN_PART
         rank = self._of_block(f"{conv}block_dims", layer, int, rank) if in_unet else rank
