@@ -255,7 +255,7 @@ class _Made:
                 continue
             try:
                 facts[name] = self._facts_at(name, choice.rank, choice.alpha)
-            except AssertionError as error:
+            except (AssertionError, ValueError) as error:
                 what = f"{choice.why}: {self.base} cannot make a module of rank {choice.rank}: {error}"
                 refused.setdefault(what, []).append(name)
         problems.add_all(f"{what} ({len(names)} modules, e.g. {names[0]})" for what, names in refused.items())
