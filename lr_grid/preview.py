@@ -224,11 +224,8 @@ class _Made:
     ) -> tuple[dict[str, ModuleFacts], list[str]]:
         """(facts of every module at the rank that the settings give it, what is to be said of them)"""
         if not any(part.settings.ranks.keys for part in grid.parts.values()):
-            try:
-                made = self.modules.items()
-                return {name: self._facts_at(name, m.rank, m.alpha.resolve(m.rank)) for name, m in made}, []
-            except (AssertionError, ValueError) as error:
-                raise GridError([*problems.found, f"{self.base} refuses its arguments: {error}"]) from None
+            as_made = {name: Choice(m.rank, None, m.alpha, "--network_dim", m.rank) for name, m in self.modules.items()}
+            return self._facts_of_chosen(as_made, problems), []
         chosen = choose_ranks(grid, self.modules, problems)
         problems.raise_if_any()
         frozen = frozen_names(grid)
