@@ -29,12 +29,12 @@ LENGTHS = {True: (9, 3, 9), False: (12, 1, 12)}
 """SDXL or not -> how many weights down, mid and up have."""
 
 
-def weights_of(arguments: Mapping[str, Any], is_sdxl: bool, base: str = "networks.lora") -> list[float] | None:
+def weights_of(base: str, arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | None:
     """One weight a block in kohya's numbering; None where no argument gives any.
 
     Args:
-        arguments: already checked (passed_on.check_block_curves).
         base: the network module.
+        arguments: already checked (passed_on.check_block_curves).
 
     Raises: ValueError for a list that sd-scripts crashes at, and where the module has no weights for the model.
     """

@@ -123,7 +123,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     split = asked.get("split_qkv") == "True"
     indices = tuple(filter(is_indices, asked)) if split or not active else ()
     try:
-        weights = weights_of(obeyed, model.layout.family == "sdxl", base)
+        weights = weights_of(base, obeyed, model.layout.family == "sdxl")
         unmade = () if active or weights is None else [block for block, weight in enumerate(weights) if weight == 0]
         stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha, indices, frozenset(unmade))
         stand_in.check()
@@ -254,7 +254,7 @@ class _Made:
                 continue
             try:
                 facts[name] = self._facts_at(name, choice.rank, choice.alpha)
-            except AssertionError as error:
+            except (AssertionError, ValueError) as error:
                 what = f"{choice.why}: {self.base} cannot make a module of rank {choice.rank}: {error}"
                 refused.setdefault(what, []).append(name)
         problems.add_all(f"{what} ({len(names)} modules, e.g. {names[0]})" for what, names in refused.items())
