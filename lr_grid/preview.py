@@ -6,13 +6,11 @@ module would make comes from the shipped models in place of a live network; a te
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lr_grid.advice import many_groups, one_sided, one_te_lr, same_names
-from lr_grid.anatomy import Layout
 from lr_grid.arguments import GRID_OFF, split_off
 from lr_grid.binding import BoundGrid, bind_settings
 from lr_grid.block_curves import weights_of
@@ -20,27 +18,23 @@ from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.grid_settings import GridSettings
 from lr_grid.groups import build_groups
 from lr_grid.keys import is_grid_key, is_indices, split_section
-from lr_grid.models.adapters import Tensors, adapter_tensors, facts_at, trained_tensors
-from lr_grid.models.blueprint import Blueprint, Layer, NetworkBlueprint, known_arguments
+from lr_grid.models.blueprint import Blueprint, NetworkBlueprint, known_arguments
+from lr_grid.models.made import Made
 from lr_grid.models.stand_in import StandIn
-from lr_grid.passed_on import NO_UP_SIDE, about_reg_dims, no_convs
-from lr_grid.plan import ModuleFacts, Plan, TrainerLrs
-from lr_grid.planner import frozen_names, make_plan, make_plan_without_grid
+from lr_grid.module_names import LOOP_MODULE, grid_module, wrapped_module
+from lr_grid.passed_on import about_reg_dims
+from lr_grid.plan import Plan, TrainerLrs
+from lr_grid.planner import make_plan, make_plan_without_grid
 from lr_grid.quirks import idle_arguments
-from lr_grid.rank_arguments import DEFAULT_DIM, about_alphas, base_ranks_notice, idle_ranks
-from lr_grid.rank_budgets import spend_budgets
-from lr_grid.ranks import Choice, MadeModule, choose_ranks
+from lr_grid.rank_arguments import DEFAULT_DIM, base_ranks_notice
 from lr_grid.settings import read_settings
-from lr_grid.sides import is_known_plus, side_of
-from lr_grid.sites import Sites
+from lr_grid.sides import side_of
 from lr_grid.values import Rate
 from lr_grid.words import MAIN_PART
 
 _ONE_ENCODER_LR = ("networks.lora", "networks.lora_fa", "networks.dylora", "networks.oft", "networks.oft_flux")
 """Network modules without a way to take a list of text encoder LRs."""
 
-LOOP_MODULE = "lr_grid.param_groups"
-"""Stands for a network module where the model is trained in a loop of one's own."""
 _IN_A_LOOP = (
     "diffusers' models are trained in a loop of one's own: ranks are the adapter's own there, a text encoder is a model"
     " by itself"
@@ -78,27 +72,6 @@ class Preview:
     """False: no argument of the grid's own was given, the groups are the wrapped module's."""
 
 
-def grid_module(base: str) -> str:
-    """The grid's module around a network module, as it is given to the trainer."""
-    if base == LOOP_MODULE:
-        return base
-    name = f"{base}_grid"
-    return name.replace("musubi_tuner.networks.", "lr_grid.musubi.")
-
-
-def wrapped_module(module: str, arguments: Mapping[str, Any]) -> str:
-    """The module that a grid's network module wraps (``networks.lora_flux_grid`` -> ``networks.lora_flux``); another
-    one as it is."""
-    if module == "lr_grid.network":
-        return str(arguments.get("base") or "")
-    if not module.endswith("_grid"):
-        return module
-    name = module.removesuffix("_grid")
-    if name.endswith(".lycoris"):
-        return "lycoris.kohya"
-    return name.replace("lr_grid.musubi.", "musubi_tuner.networks.")
-
-
 def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = None) -> Preview:
     """The plan of a model under ``arguments``, the trainer's --network_args.
 
@@ -127,7 +100,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
         unmade = () if active or weights is None else [block for block, weight in enumerate(weights) if weight == 0]
         stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha, indices, frozenset(unmade))
         stand_in.check()
-        made = _Made(base, stand_in, "conv_dim" in asked and "conv_dim" not in obeyed, settings, model.layout)
+        made = Made(base, stand_in, "conv_dim" in asked and "conv_dim" not in obeyed, settings, model.layout)
     except (AssertionError, ValueError, IndexError) as error:
         problems.add(f"{base} refuses its arguments: {error}")
         raise GridError(problems.found) from None
@@ -179,101 +152,6 @@ def _check_module(
     if module and base != LOOP_MODULE and not module.endswith("_grid") and module != "lr_grid.network":
         for key in keys:
             problems.add(f"{key}: {module} ignores it: it needs --network_module {grid_module(base)}")
-
-
-class _Made:
-    """What the network module makes: its modules with their first ranks, then those that the settings give them."""
-
-    def __init__(self, base: str, stand_in: StandIn, only_named_convs: bool, settings: GridSettings, layout: Layout):
-        self.base, self.arguments, self.is_oft = base, stand_in.arguments, stand_in.is_oft
-        self.is_loop = base == LOOP_MODULE
-        made = {layer.site.name: (layer, stand_in.made(layer)) for layer in stand_in.layers()}
-        here = {name: (layer, module) for name, (layer, module) in made.items() if module is not None}
-        if only_named_convs:
-            asked = settings.ranks.conv_block_dims
-            named = asked.resolve(layout.stacks, layout.family).values if asked else {}
-            here = {n: (x, m) for n, (x, m) in here.items() if not x.is_large_conv or x.site.place in named}
-        self.layers: dict[str, Layer] = {name: layer for name, (layer, _) in here.items()}
-        self.modules: dict[str, MadeModule] = {name: module for name, (_, module) in here.items()}
-        self.tensors: dict[str, Tensors] = {}
-        parts = {layer.site.part for layer in self.layers.values()}
-        encoders = {part: index for part, index in stand_in.network.encoder_of.items() if part in parts}
-        layouts = {part: stand_in.network.encoder_layouts[part] for part in encoders}
-        self.sites = Sites(tuple(layer.site for layer in self.layers.values()), layout, encoders, (), layouts)
-
-    def check_arguments(
-        self, settings: GridSettings, passed: Mapping[str, Any], family: str, problems: Problems
-    ) -> bool:
-        """Notes LoRA+ and conv_dim where there is nothing for them; returns whether the grid has to do LoRA+ itself
-        (network.py does the same)."""
-        ups: list[str] = []
-        loraplus = settings.loraplus or any(encoder.loraplus for encoder in settings.encoders.values())
-        if loraplus:
-            ranked = () if self.is_oft else self.modules.items()  # OFT has no up side, and not every rank
-            tensors = [t for n, m in ranked for t in trained_tensors(self.base, self._tensors_at(n, m.rank))]
-            ups = [name for name, _ in tensors if side_of(name) == "up"]
-            if not ups:
-                problems.add(NO_UP_SIDE)
-        convs = any(layer.is_large_conv for layer in self.layers.values())
-        if str(passed.get("conv_dim", "0")).strip() != "0" and not convs:
-            problems.add(no_convs(self.base, family))
-        return not all(map(is_known_plus, ups))
-
-    def facts(
-        self, grid: BoundGrid, notices: list[str], problems: Problems
-    ) -> tuple[dict[str, ModuleFacts], list[str]]:
-        """(facts of every module at the rank that the settings give it, what is to be said of them)"""
-        if not any(part.settings.ranks.keys for part in grid.parts.values()):
-            as_made = {name: Choice(m.rank, None, m.alpha, "--network_dim", m.rank) for name, m in self.modules.items()}
-            return self._facts_of_chosen(as_made, problems), []
-        chosen = choose_ranks(grid, self.modules, problems)
-        problems.raise_if_any()
-        frozen = frozen_names(grid)
-        chosen, spent = spend_budgets(grid, chosen, self.modules, frozen, {}, self._count, problems)
-        problems.raise_if_any()
-        facts = self._facts_of_chosen(chosen, problems)
-        grid.rank_why = {name: choice.why for name, choice in chosen.items()}
-        grid.no_lora = {name for name, choice in chosen.items() if choice.rank == 0}
-        known = {name: (facts[name].rank, facts[name].alpha) for name in chosen.keys() - frozen}
-        return facts, [*notices, *spent, *idle_ranks(grid, frozen), *about_alphas(chosen, self.modules, known)]
-
-    def named_shapes(self, plan: Plan) -> dict[str, list[tuple[str, Any]]]:
-        """(name within the network, shape) of what trains, by module: what stands for parameters here."""
-        names = {row.site.name for row in plan.rows if not row.frozen}
-        return {
-            name: [(f"{name}.{own}", shape) for own, shape in trained_tensors(self.base, self.tensors[name])]
-            for name in names
-        }
-
-    def _facts_of_chosen(self, chosen: Mapping[str, Choice], problems: Problems) -> dict[str, ModuleFacts]:
-        facts: dict[str, ModuleFacts] = {}
-        refused: dict[str, list[str]] = {}
-        for name, choice in chosen.items():
-            if choice.rank == 0:
-                facts[name] = ModuleFacts(0, None, True)
-                continue
-            try:
-                facts[name] = self._facts_at(name, choice.rank, choice.alpha)
-            except (AssertionError, ValueError) as error:
-                what = f"{choice.why}: {self.base} cannot make a module of rank {choice.rank}: {error}"
-                refused.setdefault(what, []).append(name)
-        problems.add_all(f"{what} ({len(names)} modules, e.g. {names[0]})" for what, names in refused.items())
-        problems.raise_if_any()
-        return facts
-
-    def _tensors_at(self, name: str, rank: int) -> Tensors:
-        layer = self.layers[name]
-        return adapter_tensors(self.base, layer.site.path, layer.shape, rank, self.arguments)
-
-    def _count(self, name: str, rank: int) -> int:
-        tensors = trained_tensors(self.base, self._tensors_at(name, rank))
-        return sum(math.prod(shape) for _, shape in tensors)
-
-    def _facts_at(self, name: str, rank: int, alpha: float) -> ModuleFacts:
-        self.tensors[name] = self._tensors_at(name, rank)
-        if self.is_loop:  # ranks are the adapter's, which is not known
-            return ModuleFacts(None, None, True)
-        return facts_at(self.base, self.tensors[name], rank, alpha)
 
 
 def _with_convs(passed: Mapping[str, Any], settings: GridSettings, known: frozenset[str], run: Run) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from inventories.running import run_inventory
 
 from lr_grid.errors import GridError
 from lr_grid.models import find_model, model_names
+from lr_grid.module_names import wrapped_module
 from lr_grid.plan import TrainerLrs
 from lr_grid.presets import preset_names
-from lr_grid.preview import Run, preview, wrapped_module
+from lr_grid.preview import Run, preview
 from lr_grid.report.jsonfile import plan_to_dict
 
 SHAPES = "self_attn_lr=1.5x ffn_lr=0.5x depth_strategy=linear loraplus_lr_ratio=4"

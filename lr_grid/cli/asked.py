@@ -159,7 +159,7 @@ def speaks_of_encoders(arguments: Mapping[str, Any]) -> bool:
 
 
 def _encoders(asked: Asked) -> Mapping[str, int]:
-    from lr_grid.preview import wrapped_module
+    from lr_grid.module_names import wrapped_module
 
     base = wrapped_module(asked.run.network_module, asked.arguments) or asked.model.default_module
     network = asked.model.network(base)

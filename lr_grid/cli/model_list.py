@@ -9,7 +9,7 @@ def model_list() -> list[dict[str, Any]]:
     """All models as plain data, with the names of their network modules under a grid."""
     from lr_grid.models import load, model_names
     from lr_grid.models.catalogue import ALIASES
-    from lr_grid.preview import grid_module
+    from lr_grid.module_names import grid_module
 
     return [
         {
