@@ -265,5 +265,5 @@ def test_a_loop_of_links_and_a_folder_are_told(tmp_path):
     loop.symlink_to(loop)
     folder.mkdir()
     for path in (loop, folder):
-        with pytest.raises(GridError, match="cannot be (written|read)"):
+        with pytest.raises(GridError, match=r"cannot be (written|read)"):
             into_grid(str(path), 1e-4, "a test").write()

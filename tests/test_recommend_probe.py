@@ -495,5 +495,6 @@ def test_a_batch_file_gets_a_probe_on_one_line_with_its_own_comments(tmp_path):
     before, line, after = text.split("\n")
     assert (before, after) == ("rem before", "rem after")
     assert "--pretrained_model_name_or_path %MODEL% " in line
-    assert command(CMD, WORDS).endswith(r'--output_dir "my out" --a "say \"hi\"" --b "don\'t, `x`" --c "a&b|c"')
+    quoted = (r'"my out"', r'--a "say \"hi\""', '--b "don\'t, `x`"', '--c "a&b|c"')
+    assert command(CMD, WORDS).endswith(" ".join(quoted))
     assert command(CMD, ["a b\\"]) == r'"a b\\"'

@@ -72,21 +72,20 @@ def rewrite(text: str, lr: float, scale: float | None, comment: str) -> Rewritte
         old = [text[start:end] for start, end in value.code]
         absolute = False
         new = [pattern.sub(replaced, piece) for piece in old]
+        renewed = name == "default_lr" and (absolute or new != old)  # no base of 0
+        remarks = ""
         for (start, end), piece in zip(value.code, new, strict=True):
-            result += [text[done:start], piece]
+            between = text[done:start]
+            remark = _OUR_COMMENT.sub(f"# {comment}", between) if renewed and start > value.code[0][0] else between
+            remarks += f"  {remark.strip()}" if remark != between else ""
+            result += [remark, piece]
             done = end
         key = f"{value.section}.{value.key}" if value.section else value.key
         written = f"{key} = {' '.join(''.join(new).split())}"
-        if new != old:
-            notes.changes.append(written)
+        if new != old or remarks:
+            notes.changes.append(written if new != old else written + remarks)
         if absolute and not scale:
             notes.kept.append(written)
-        ours = _OUR_COMMENT.match(text, done) if key == "default_lr" and (absolute or new != old) else None
-        if ours and ours[0] != f"# {comment}":
-            result.append(f"# {comment}")
-            done = ours.end()
-            if new == old:
-                notes.changes.append(f"{written}  # {comment}")
     notes.text = "".join(result) + text[done:]
     return notes
 
