@@ -9,7 +9,7 @@ from lr_grid.anatomy import Layout
 from lr_grid.errors import Problems
 from lr_grid.grid_settings import GridSettings
 from lr_grid.keys import HINTS, RANK_PARSERS, is_grid_key
-from lr_grid.passed_on import check_arguments, check_block_curves, check_regex_pairs
+from lr_grid.passed_on import check_arguments, check_block_curves, check_patterns, check_regex_pairs
 from lr_grid.quirks import check_flags
 from lr_grid.rank_arguments import check_lengths, hand_over
 
@@ -44,6 +44,7 @@ def split_off(
     settings.ranks = settings.ranks.without(own_ranks)
     check_arguments(base, known, passed, HINTS, problems)
     check_regex_pairs(passed, problems)
+    check_patterns(base, passed, problems)
     check_block_curves(passed, problems)
     check_flags(base, passed, problems)
     return passed

@@ -22,18 +22,26 @@ CURVES: dict[str, tuple[Callable[[float], float], bool]] = {
 """Name -> (weight at t, 0: the first value of the list, 1: the last; whether the list runs backwards); ``+base`` is
 added."""
 
+_SIDES = {"down_lr_weight", "up_lr_weight"}
+"""A list that is too long is cut, together with the other one; where that is not given, the cut crashes."""
+
 LENGTHS = {True: (9, 3, 9), False: (12, 1, 12)}
 """SDXL or not -> how many weights down, mid and up have."""
 
 
-def weights_of(arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | None:
+def weights_of(base: str, arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | None:
     """One weight a block in kohya's numbering; None where no argument gives any.
 
     Args:
+        base: the network module.
         arguments: already checked (passed_on.check_block_curves).
+
+    Raises: ValueError for a list that sd-scripts crashes at, and where the module has no weights for the model.
     """
     if not any(key in arguments for key in BLOCK_WEIGHTS):
         return None
+    if is_sdxl and base == "networks.lora_fa":
+        raise ValueError(f"{base} has no block weights for SDXL: give block_lr_weight")
     threshold = float(arguments.get("block_lr_zero_threshold") or 0)
     weights: list[float] = []
     for key, count in zip(BLOCK_WEIGHTS, LENGTHS[is_sdxl], strict=True):
@@ -43,6 +51,8 @@ def weights_of(arguments: Mapping[str, Any], is_sdxl: bool) -> list[float] | Non
         text = str(arguments[key])
         if "," in text or key == "mid_lr_weight":
             values = [float(item or 0) for item in text.split(",")]
+            if len(values) > count and key != "mid_lr_weight" and len(_SIDES & arguments.keys()) < len(_SIDES):
+                raise ValueError(f"{key}: {len(values)} values, but there are {count} blocks")
             values = [*values, *[1.0] * count][:count]
         else:
             name, _, base = text.partition("+")

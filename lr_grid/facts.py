@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from lr_grid.errors import GridError
-from lr_grid.plan import ModuleFacts, Row, TrainerLrs
+from lr_grid.plan import ModuleFacts, TrainerLrs
 from lr_grid.sides import side_of
 from lr_grid.upstream import all_parameters, own_parameters
 
@@ -75,8 +75,3 @@ def trainer_lrs(text_encoder_lr: Any, unet_lr: float | None, default_lr: float |
         encoders = (float(text_encoder_lr),)
     default = float(default_lr) if default_lr is not None else float(unet_lr or 0)
     return TrainerLrs(default, None if unet_lr is None else float(unet_lr), encoders)
-
-
-def lrs_of_rows(rows: Iterable[Row]) -> list[float]:
-    """All LRs (absolute) that a plan gives to what trains."""
-    return [lr for row in rows if not row.frozen for lr in (row.lr_down or row.lr_up, row.lr_up)]

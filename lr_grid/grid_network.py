@@ -11,15 +11,15 @@ from typing import Any
 
 from torch import nn
 
+from lr_grid.advice import many_groups, one_sided, one_te_lr, same_names
 from lr_grid.arguments import GRID_OFF
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
-from lr_grid.facts import facts_of, lrs_of_args, lrs_of_rows, named_parameters, trainer_lrs
-from lr_grid.grid_settings import GridSettings
+from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
 from lr_grid.groups import build_groups
 from lr_grid.guards import check_negative, check_optimizer, idle_options
-from lr_grid.plan import ModuleFacts, Plan
-from lr_grid.planner import make_plan
+from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
+from lr_grid.planner import NOTHING_TRAINS, make_plan
 from lr_grid.report.announce import announce
 from lr_grid.report.trackers import log_picture
 from lr_grid.resume import check_resume
@@ -28,9 +28,6 @@ from lr_grid.upstream import module_name, network_modules, replace_modules
 from lr_grid.watched import plan_of_groups
 from lr_grid.weights import check_ranks, trained_names
 from lr_grid.words import MAIN_PART
-
-MANY_GROUPS = 100
-"""From here on groups are felt in the optimizer step and in a tracker's logs (2 scalars a group in sd-scripts)."""
 
 
 @dataclass
@@ -136,7 +133,7 @@ class GridMixin:
             modules = network_modules(self, state.base)  # type: ignore[arg-type]
             facts = {module_name(m): facts_of(m) for m in modules}
             if len(facts) < len(modules) and apply_text_encoder:
-                raise GridError([_same_names(state.base)])
+                raise GridError([same_names(state.base)])
             plan = make_plan(state.grid, facts, lrs_of_args(state.args), parts)
             check_optimizer(state.args, lrs_of_rows(plan.rows))
             if state.grid.rank_why:
@@ -203,7 +200,7 @@ class GridMixin:
         groups, descriptions = build_groups(
             state.plan, {name: named_parameters(m, name) for name, m in modules.items()}
         )
-        notices = [*state.notices, *_advice(len(groups), state.grid.settings), *_one_sided(state.plan, state.base)]
+        notices = [*state.notices, *many_groups(len(groups), state.grid.settings), *one_sided(state.plan, state.base)]
         state.plan = _with_notices(state.plan, notices)
         state.trainable = [parameter for group in groups for parameter in group["params"]]
         held = {id(parameter) for parameter in state.trainable}
@@ -230,18 +227,15 @@ class GridMixin:
         lrs = trainer_lrs(text_encoder_lr, unet_lr, default_lr)
         plan = plan_of_groups(modules, state.base, state.grid, groups, lrs)
         state.plan = replace(plan, element_size=_element_size(state.args))
-        state.notices += _one_sided(state.plan, state.base)
+        state.notices += one_sided(state.plan, state.base)
         if not any(group["params"] for group in groups):
-            raise GridError(["nothing would train: every rank is 0, or what this run trains has no module"])
+            raise GridError([NOTHING_TRAINS])
         if state.args is not None:
             check_negative(state.args, lrs_of_rows(state.plan.rows))
             check_resume(state.args, groups)
             given = getattr(state.args, "text_encoder_lr", None)
             if not hasattr(self, _MULTIPLE_TE_LRS) and isinstance(given, (list, tuple)) and len(set(given)) > 1:
-                state.notices.append(
-                    f"{state.base} gives every text encoder the first LR ({given[0]:g});"
-                    " with any grid argument each has its own"
-                )
+                state.notices.append(one_te_lr(state.base, given[0]))
         state.plan = _with_notices(state.plan, [GRID_OFF.format(state.base), *state.notices])
         announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
         return result
@@ -286,29 +280,8 @@ def _with_notices(plan: Plan, notices: Sequence[str]) -> Plan:
     return replace(plan, notices=(*plan.notices, *notices))
 
 
-def _advice(groups: int, settings: GridSettings) -> list[str]:
-    """What could be done about very many groups."""
-    if groups <= MANY_GROUPS or settings.depth_strategy == "flat" or settings.depth_levels:
-        return []
-    return [f"{groups} optimizer groups, each one or two lines in every log: depth_levels=8 would make far fewer"]
-
-
 def _forget_gradient(parameter: nn.Parameter) -> None:
     parameter.grad = None
-
-
-def _same_names(base: str) -> str:
-    return (
-        f"{base} gives the modules of all text encoders the same names, so the last one's take the place of the others"
-        " (upstream's bug). Train the U-Net alone: --network_train_unet_only"
-    )
-
-
-def _one_sided(plan: Plan, base: str) -> list[str]:
-    """A line about networks that train one side of each pair only."""
-    if any(row.lr_down == 0 != row.lr_up for row in plan.rows):
-        return [f"{base} trains the up side of each pair only; the down side stays as it was made"]
-    return []
 
 
 def _without_a_place(names: set[str], facts: Mapping[str, ModuleFacts], parts: Sequence[str]) -> set[str]:

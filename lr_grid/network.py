@@ -27,7 +27,7 @@ from lr_grid.grid_network import GridState, swap_class
 from lr_grid.grid_settings import GridSettings
 from lr_grid.keys import is_grid_key, is_indices
 from lr_grid.network_ranks import check_conv_dim, put_ranks, unasked_convs
-from lr_grid.passed_on import BLOCK_WEIGHTS, INJECTED, NO_UP_SIDE
+from lr_grid.passed_on import BLOCK_WEIGHTS, INJECTED, NO_UP_SIDE, about_reg_dims
 from lr_grid.placing import read_sites
 from lr_grid.plan import ModuleFacts
 from lr_grid.quirks import check_lycoris, idle_arguments, takes_a_dropout
@@ -238,11 +238,7 @@ class GridModule:
                     f"network_reg_lrs is obeyed with --dim_from_weights, too ({self.base_name} alone drops it there)"
                 )
             passed = {key: value for key, value in passed.items() if key in taken}
-        if "network_reg_dims" in passed and any(map(is_indices, given)) and given - passed.keys():
-            notices.append(
-                "train_*_block_indices holds for the modules of network_reg_dims, too (not so without a grid)"
-            )
-        return passed, notices
+        return passed, notices + about_reg_dims(passed, given)
 
     def _take_over(
         self, passed: dict[str, Any], layout: Layout, problems: Problems

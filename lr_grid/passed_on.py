@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lr_grid.errors import Problems, did_you_mean
+from lr_grid.keys import is_indices
 
 # sd-scripts passes these itself, whether the module reads them or not (train_network.py, create_network call).
 INJECTED = frozenset({"dropout", "neuron_dropout"})
@@ -81,6 +83,38 @@ def check_regex_pairs(arguments: Mapping[str, Any], problems: Problems) -> None:
                 problems.add(
                     f"{key}: {value!r} (for {pattern!r}) is not a {'number' if parse is float else 'whole number'}"
                 )
+
+
+def about_reg_dims(passed: Mapping[str, Any], given: Collection[str]) -> list[str]:
+    """A line about block indices beside network_reg_dims, where a grid obeys them.
+
+    Args:
+        given: the grid's keys that were given.
+    """
+    if "network_reg_dims" in passed and any(map(is_indices, given)) and set(given) - passed.keys():
+        return ["train_*_block_indices holds for the modules of network_reg_dims, too (not so without a grid)"]
+    return []
+
+
+def check_patterns(base: str, arguments: Mapping[str, Any], problems: Problems) -> None:
+    """Notes ``exclude_patterns`` and ``include_patterns`` that are no list of regexes: musubi-tuner crashes, or reads a
+    text as a regex per letter."""
+    for key in ("exclude_patterns", "include_patterns"):
+        if key not in arguments:
+            continue
+        try:
+            given = ast.literal_eval(str(arguments[key]))
+            patterns = [given] if base == "networks.lora_anima" and isinstance(given, str) else given
+            if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+                raise ValueError
+        except (ValueError, SyntaxError):
+            problems.add(f"{key}: {arguments[key]!r} is not a list of regexes: write {key}=['.*mlp.*','.*attn.*']")
+            continue
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except (re.error, OverflowError) as error:
+                problems.add(f"{key}: the regex {pattern!r} does not compile: {error}")
 
 
 def check_block_curves(arguments: Mapping[str, Any], problems: Problems) -> None:

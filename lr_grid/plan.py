@@ -5,6 +5,7 @@ Optimizer groups, the printed grid, pictures and JSON are views of it. planner.p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -114,3 +115,8 @@ class Plan:
     """Of the text encoders with a grid of their own: part -> its stacks."""
     element_size: int = 4
     """Bytes of a trained number: 4 (fp32), or 2 with the trainer's --full_fp16 or --full_bf16."""
+
+
+def lrs_of_rows(rows: Iterable[Row]) -> list[float]:
+    """All LRs (absolute) that a plan gives to what trains."""
+    return [lr for row in rows if not row.frozen for lr in (row.lr_down or row.lr_up, row.lr_up)]

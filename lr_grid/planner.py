@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lr_grid.binding import BoundGrid, PartGrid
 from lr_grid.depth import depth_factor, depth_factors
@@ -47,6 +48,10 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
         calculator.row(site, facts[site.name]) for site in grid.sites.all if site.part in parts and site.name in facts
     )
     problems = Problems()
+    for row in rows:
+        if not math.isfinite(row.lr_down) or not math.isfinite(row.lr_up):
+            problems.add(f"the LR of {row.site.name} is no number ({row.lr_down:g}, {row.lr_up:g}): {row.why}")
+            break
     if rows and all(row.frozen for row in rows):
         what = "LR or rank" if any(row.rule == "rank" for row in rows) else "LR"
         problems.add(f"every {what} is 0: nothing would train. The first module: {rows[0].site.name}: {rows[0].why}")
@@ -73,6 +78,30 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
     }
     stacks = dict(layout.stacks)
     return Plan(layout.family, stacks, rows, lrs.base, tuple(header), tuple(notices), settings.arguments, encoders)
+
+
+NOTHING_TRAINS = "nothing would train: every rank is 0, or what this run trains has no module"
+
+
+def make_plan_without_grid(
+    grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs, parts: Sequence[str], base: str
+) -> Plan:
+    """The plan of a run without a grid argument, where the wrapped module's own groups are not at hand (watched.py
+    reads them off a live network). Arguments as ``make_plan``'s, and the wrapped module.
+
+    Raises: GridError where nothing would train.
+    """
+    calculator = _Calculator(grid, lrs)
+    rows = tuple(
+        replace(calculator.row(site, facts[site.name]), why=f"{base}'s own group", rule="")
+        for site in grid.sites.all
+        if site.part in parts and site.name in facts
+    )
+    if all(row.frozen for row in rows):
+        raise GridError([NOTHING_TRAINS])
+    layout = grid.sites.layout
+    notices = (*grid.settings.notices, *grid.sites.notices)
+    return Plan(layout.family, dict(layout.stacks), rows, lrs.base, (("grid", "off"),), notices)
 
 
 def frozen_names(grid: BoundGrid) -> set[str]:

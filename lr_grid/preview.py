@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lr_grid.advice import many_groups, one_sided, one_te_lr, same_names
 from lr_grid.anatomy import Layout
 from lr_grid.arguments import GRID_OFF, split_off
 from lr_grid.binding import BoundGrid, bind_settings
@@ -18,24 +19,32 @@ from lr_grid.block_curves import weights_of
 from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.grid_settings import GridSettings
 from lr_grid.groups import build_groups
-from lr_grid.keys import is_indices
+from lr_grid.keys import is_grid_key, is_indices, split_section
 from lr_grid.models.adapters import Tensors, adapter_tensors, facts_at, trained_tensors
-from lr_grid.models.blueprint import Blueprint, Layer, known_arguments
+from lr_grid.models.blueprint import Blueprint, Layer, NetworkBlueprint, known_arguments
 from lr_grid.models.stand_in import StandIn
-from lr_grid.passed_on import NO_UP_SIDE, no_convs
+from lr_grid.passed_on import NO_UP_SIDE, about_reg_dims, no_convs
 from lr_grid.plan import ModuleFacts, Plan, TrainerLrs
-from lr_grid.planner import frozen_names, make_plan
+from lr_grid.planner import frozen_names, make_plan, make_plan_without_grid
 from lr_grid.quirks import idle_arguments
 from lr_grid.rank_arguments import DEFAULT_DIM, about_alphas, base_ranks_notice, idle_ranks
 from lr_grid.rank_budgets import spend_budgets
 from lr_grid.ranks import Choice, MadeModule, choose_ranks
 from lr_grid.settings import read_settings
+from lr_grid.sides import is_known_plus, side_of
 from lr_grid.sites import Sites
 from lr_grid.values import Rate
 from lr_grid.words import MAIN_PART
 
+_ONE_ENCODER_LR = ("networks.lora", "networks.lora_fa", "networks.dylora", "networks.oft", "networks.oft_flux")
+"""Network modules without a way to take a list of text encoder LRs."""
+
 LOOP_MODULE = "lr_grid.param_groups"
 """Stands for a network module where the model is trained in a loop of one's own."""
+_IN_A_LOOP = (
+    "diffusers' models are trained in a loop of one's own: ranks are the adapter's own there, a text encoder is a model"
+    " by itself"
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,18 @@ class Preview:
     groups: list[dict[str, Any]]
     """As the optimizer's, with shapes in place of parameters."""
     descriptions: list[str]
+    module: str
+    """The network module as it is given to the trainer."""
+    is_grid: bool
+    """False: no argument of the grid's own was given, the groups are the wrapped module's."""
+
+
+def grid_module(base: str) -> str:
+    """The grid's module around a network module, as it is given to the trainer."""
+    if base == LOOP_MODULE:
+        return base
+    name = f"{base}_grid"
+    return name.replace("musubi_tuner.networks.", "lr_grid.musubi.")
 
 
 def wrapped_module(module: str, arguments: Mapping[str, Any]) -> str:
@@ -85,45 +106,89 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
         and the arguments.
     """
     run = run or Run()
-    base = wrapped_module(run.network_module, arguments) or model.default_module
-    network = model.network(base)
-    if network is None:
-        raise GridError([_no_network(model, base)])
+    base, network = _network(model, run.network_module, arguments)
     problems = Problems()
     if run.network_module == "lr_grid.network":
         arguments = {key: value for key, value in arguments.items() if key != "base"}
-    settings = read_settings(arguments, problems)
     known = known_arguments().get(base, frozenset())
+    _check_module(run.network_module, base, arguments, known, problems)
+    settings = read_settings(arguments, problems)
+    if base == LOOP_MODULE:
+        keys = [*sorted(settings.ranks.keys), *(key for key in arguments if split_section(key)[0])]
+        problems.add_all(f"{key}: {_IN_A_LOOP}" for key in keys)
     passed = split_off(base, known, arguments, settings, model.layout, problems)
     active = bool(settings.preset or settings.given - passed.keys())
     obeyed = {key: value for key, value in passed.items() if not problems.about(key)}
     asked = _with_convs(obeyed, settings, known, run) if active else obeyed
-    stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha)
-    made = _Made(base, stand_in, "conv_dim" in asked and "conv_dim" not in obeyed, settings, model.layout)
-    indices = () if active else [key for key in passed if is_indices(key)]
+    split = asked.get("split_qkv") == "True"
+    indices = tuple(filter(is_indices, asked)) if split or not active else ()
+    try:
+        weights = weights_of(base, obeyed, model.layout.family == "sdxl")
+        unmade = () if active or weights is None else [block for block, weight in enumerate(weights) if weight == 0]
+        stand_in = StandIn(network, base, asked, run.network_dim, run.network_alpha, indices, frozenset(unmade))
+        stand_in.check()
+        made = _Made(base, stand_in, "conv_dim" in asked and "conv_dim" not in obeyed, settings, model.layout)
+    except (AssertionError, ValueError, IndexError) as error:
+        problems.add(f"{base} refuses its arguments: {error}")
+        raise GridError(problems.found) from None
     rules = stand_in.regex_rules("network_reg_lrs", lambda text: Rate(float(text)))
-    weights = weights_of(obeyed, model.layout.family == "sdxl")
     grid = bind_settings(settings, made.sites, problems, rules, weights, indices)
     grid.upstream_dims = stand_in.regex_rules("network_reg_dims", int)
-    made.check_arguments(settings, obeyed, model.layout.family, problems)
+    active = made.check_arguments(settings, obeyed, model.layout.family, problems) or active
     notices = idle_arguments(base, {**passed, **dict.fromkeys(settings.ranks.keys)})
+    notices += about_reg_dims(passed, settings.given)
+    if active and run.trains_text_encoders and base == "networks.dylora" and len(made.sites.encoder_of) > 1:
+        problems.add(same_names(base))
     facts, about = made.facts(grid, base_ranks_notice(passed, settings, base), problems)
     problems.raise_if_any()
     parts = [p for p in dict.fromkeys(s.part for s in made.sites.all) if _trains(p, run)]
-    plan = replace(make_plan(grid, facts, run.lrs, parts), element_size=run.element_size)
-    if active:  # a module that does not train is not made
+    after: list[str] = []
+    if active:
+        plan = make_plan(grid, facts, run.lrs, parts)
+        # A module that does not train is not made.
         plan = replace(plan, rows=tuple(replace(row, saved=0) if row.frozen else row for row in plan.rows))
-    groups, descriptions = build_groups(plan, made.named_shapes(plan))
-    off = [] if active else [GRID_OFF.format(base)]
-    return Preview(_with_notices(plan, [*off, *notices, *about]), base, groups, descriptions)
+    else:
+        lrs, one_lr = _lrs_of(base, run.lrs)
+        plan = make_plan_without_grid(grid, facts, lrs, parts, base)
+        notices, after = [GRID_OFF.format(base), *notices], one_lr
+    plan = replace(plan, element_size=run.element_size)
+    shapes = made.named_shapes(plan)
+    groups, descriptions = build_groups(plan, shapes) if active else _groups_without_grid(plan, grid, shapes, base)
+    advice = many_groups(len(groups), settings) if active else []
+    plan = _with_notices(plan, [*notices, *about, *advice, *one_sided(plan, base), *after])
+    return Preview(plan, base, groups, descriptions, run.network_module or grid_module(base), active)
+
+
+def _network(model: Blueprint, module: str, arguments: Mapping[str, Any]) -> tuple[str, NetworkBlueprint]:
+    """(the wrapped module, what it may adapt in the model). Raises: GridError where it adapts nothing of it."""
+    base = wrapped_module(module, arguments)
+    if module == "lr_grid.network" and not base:
+        raise GridError(["lr_grid.network needs to know the module to wrap: base=networks.lora"])
+    if model.trainer == "musubi-tuner" and base.startswith("networks.") and not module.endswith("_grid"):
+        base = f"musubi_tuner.{base}"  # what musubi-tuner itself calls it
+    network = model.network(base or model.default_module)
+    if network is None:
+        raise GridError([_no_network(model, module, base)])
+    return base or model.default_module, network
+
+
+def _check_module(
+    module: str, base: str, arguments: Mapping[str, Any], known: frozenset[str], problems: Problems
+) -> None:
+    """Notes settings of a grid on a module that would ignore them, and ranks where there is no network module."""
+    keys = [key for key in arguments if is_grid_key(key) and key not in known]
+    if module and base != LOOP_MODULE and not module.endswith("_grid") and module != "lr_grid.network":
+        for key in keys:
+            problems.add(f"{key}: {module} ignores it: it needs --network_module {grid_module(base)}")
 
 
 class _Made:
     """What the network module makes: its modules with their first ranks, then those that the settings give them."""
 
     def __init__(self, base: str, stand_in: StandIn, only_named_convs: bool, settings: GridSettings, layout: Layout):
-        self.base, self.arguments = base, stand_in.arguments
-        made = {layer.site.name: (layer, stand_in.made(layer)) for layer in stand_in.network.layers}
+        self.base, self.arguments, self.is_oft = base, stand_in.arguments, stand_in.is_oft
+        self.is_loop = base == LOOP_MODULE
+        made = {layer.site.name: (layer, stand_in.made(layer)) for layer in stand_in.layers()}
         here = {name: (layer, module) for name, (layer, module) in made.items() if module is not None}
         if only_named_convs:
             asked = settings.ranks.conv_block_dims
@@ -139,21 +204,29 @@ class _Made:
 
     def check_arguments(
         self, settings: GridSettings, passed: Mapping[str, Any], family: str, problems: Problems
-    ) -> None:
-        """Notes LoRA+ and conv_dim where there is nothing for them."""
+    ) -> bool:
+        """Notes LoRA+ and conv_dim where there is nothing for them; returns whether the grid has to do LoRA+ itself
+        (network.py does the same)."""
+        ups: list[str] = []
         loraplus = settings.loraplus or any(encoder.loraplus for encoder in settings.encoders.values())
-        if loraplus and self.base.rpartition(".")[2].startswith("oft"):
-            problems.add(NO_UP_SIDE)
+        if loraplus:
+            ranked = () if self.is_oft else self.modules.items()  # OFT has no up side, and not every rank
+            tensors = [t for n, m in ranked for t in trained_tensors(self.base, self._tensors_at(n, m.rank))]
+            ups = [name for name, _ in tensors if side_of(name) == "up"]
+            if not ups:
+                problems.add(NO_UP_SIDE)
         convs = any(layer.is_large_conv for layer in self.layers.values())
         if str(passed.get("conv_dim", "0")).strip() != "0" and not convs:
             problems.add(no_convs(self.base, family))
+        return not all(map(is_known_plus, ups))
 
     def facts(
         self, grid: BoundGrid, notices: list[str], problems: Problems
     ) -> tuple[dict[str, ModuleFacts], list[str]]:
         """(facts of every module at the rank that the settings give it, what is to be said of them)"""
         if not any(part.settings.ranks.keys for part in grid.parts.values()):
-            return {name: self._facts_at(name, m.rank, m.alpha.resolve(m.rank)) for name, m in self.modules.items()}, []
+            as_made = {name: Choice(m.rank, None, m.alpha, "--network_dim", m.rank) for name, m in self.modules.items()}
+            return self._facts_of_chosen(as_made, problems), []
         chosen = choose_ranks(grid, self.modules, problems)
         problems.raise_if_any()
         frozen = frozen_names(grid)
@@ -182,7 +255,7 @@ class _Made:
                 continue
             try:
                 facts[name] = self._facts_at(name, choice.rank, choice.alpha)
-            except AssertionError as error:
+            except (AssertionError, ValueError) as error:
                 what = f"{choice.why}: {self.base} cannot make a module of rank {choice.rank}: {error}"
                 refused.setdefault(what, []).append(name)
         problems.add_all(f"{what} ({len(names)} modules, e.g. {names[0]})" for what, names in refused.items())
@@ -199,6 +272,8 @@ class _Made:
 
     def _facts_at(self, name: str, rank: int, alpha: float) -> ModuleFacts:
         self.tensors[name] = self._tensors_at(name, rank)
+        if self.is_loop:  # ranks are the adapter's, which is not known
+            return ModuleFacts(None, None, True)
         return facts_at(self.base, self.tensors[name], rank, alpha)
 
 
@@ -206,6 +281,38 @@ def _with_convs(passed: Mapping[str, Any], settings: GridSettings, known: frozen
     """The arguments, with a conv_dim where conv_block_dims alone speaks of convolutions (network.py does the same)."""
     asked = settings.ranks.conv_block_dims is not None and "conv_dim" in known and "conv_dim" not in passed
     return {**passed, **({"conv_dim": str(run.network_dim or DEFAULT_DIM)} if asked else {})}
+
+
+def _lrs_of(base: str, lrs: TrainerLrs) -> tuple[TrainerLrs, list[str]]:
+    """(the LRs as a network module takes them without a grid, a line where it takes the first for all encoders)"""
+    if base not in _ONE_ENCODER_LR or not lrs.text_encoders:
+        return lrs, []
+    differ = len(set(lrs.text_encoders)) > 1
+    return replace(lrs, text_encoders=lrs.text_encoders[:1]), [one_te_lr(base, lrs.text_encoders[0])] if differ else []
+
+
+def _groups_without_grid(
+    plan: Plan, grid: BoundGrid, shapes: Mapping[str, Sequence[tuple[str, Any]]], base: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """As the network modules make them: equal LRs in one group only within a text encoder or the model, an entry of
+    network_reg_lrs, a block with a weight of its own, and a side with LoRA+."""
+    together: dict[tuple[Any, ...], dict[str, list[tuple[str, Any]]]] = {}
+    for row in plan.rows:
+        site, rule = row.site, grid.upstream_rule(row.site)
+        part = "te" if base in _ONE_ENCODER_LR and site.part != MAIN_PART else site.part
+        block = site.block if part == MAIN_PART and grid.main.block_weight else None
+        for name, shape in shapes.get(site.name, ()):
+            key = (part, block, rule and id(rule), grid.loraplus(site) is not None and side_of(name) == "up")
+            together.setdefault(key, {}).setdefault(site.name, []).append((name, shape))
+    groups: list[dict[str, Any]] = []
+    descriptions: list[str] = []
+    places = list(dict.fromkeys(key[:2] for key in together))
+    first = [*map(id, grid.upstream_rules), None]  # what a rule decides comes before the rest
+    for key in sorted(together, key=lambda key: (places.index(key[:2]), first.index(key[2]), key[3])):
+        named = together[key]
+        made, words = build_groups(plan, named)
+        groups, descriptions = [*groups, *made], [*descriptions, *words]
+    return groups, descriptions
 
 
 def _trains(part: str, run: Run) -> bool:
@@ -216,14 +323,13 @@ def _with_notices(plan: Plan, notices: Sequence[str]) -> Plan:
     return replace(plan, notices=(*plan.notices, *notices))
 
 
-def _no_network(model: Blueprint, base: str) -> str:
-    there = [module for network in model.networks for module in network.modules]
+def _no_network(model: Blueprint, module: str, base: str) -> str:
+    there = [grid_module(module) for network in model.networks for module in network.modules]
     if base.startswith("lycoris"):
         return (
             f"--network_module: LyCORIS chooses modules by presets of its own; of {model.title} only a run can tell its"
             f" grid. Without the trainer there are {', '.join(there)}"
         )
-    return (
-        f"--network_module: {base or 'nothing'} is no module that adapts {model.title}; there are"
-        f" {', '.join(there)}.{did_you_mean(base, there)}"
-    )
+    of_musubi = f"lr_grid.musubi.{module.removeprefix('networks.')}"
+    hint = f" In musubi-tuner it is {of_musubi}" if of_musubi in there else did_you_mean(module, there)
+    return f"--network_module: {module} is no module that adapts {model.title}; there are {', '.join(there)}.{hint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,10 @@ SAMPLES = {
     "ideogram4": _musubi("ideogram4", "Ideogram 4"),
 }
 OTHERS = ("grid.toml", "musubi-tuner/hunyuan_video_grid.toml")
-TRAINED = [name for name, sample in SAMPLES.items() if sample.tiny]
+_TRAINABLE = [name for name, sample in SAMPLES.items() if sample.tiny]
+_ALWAYS = ("sd15", "sdxl_lycoris", "flux", "sd3", "lumina", "hunyuan_video", "wan", "flux2", "zimage")
+TRAINED = _TRAINABLE if os.environ.get("LR_GRID_ALL_SAMPLES") else [name for name in _TRAINABLE if name in _ALWAYS]
+"""Samples that train in the real scripts: those of every kind; all of them with LR_GRID_ALL_SAMPLES=1 (five minutes)."""
 KINDS = {"sd_scripts": "sd-scripts", "musubi": "musubi-tuner"}
 
 # What notices of a plan may say: how something came about, never that something sets nothing.

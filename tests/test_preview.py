@@ -68,6 +68,11 @@ SD_SCRIPTS = [
         "exclude_patterns=['.*mlp.*'] include_patterns=['.*_modulation.*'] mod_lr=2x",
         0,
     ),
+    ("anima", "networks.lora_anima_grid", "include_patterns=['llm_adapter.*'] ffn_lr=2x", False),
+    ("flux-dev", "networks.lora_flux_grid", "split_qkv=True train_blocks=single ffn_lr=2x", False),
+    ("sd3-medium", "networks.lora_sd3_grid", "split_qkv=True train_block_indices=0-5 ffn_lr=2x", False),
+    ("flux-dev", "networks.lora_flux_grid", "train_double_block_indices=0-3 in_dims=4,4,4,4,4 loraplus_lr_ratio=4", 1),
+    ("sd15", "networks.lora_grid", "down_lr_weight=0,.5,1 loraplus_lr_ratio=4", True),
 ]
 MUSUBI = [
     ("wan-14b", "lora_wan", SHAPES),
@@ -85,6 +90,9 @@ MUSUBI = [
     ("krea2", "lora_krea2", SHAPES),
     ("hidream-o1-i2i", "lora_hidream_o1", "conv_dim=4 ffn_lr=0.5x"),
     ("ideogram4", "lora_ideogram4", SHAPES),
+    ("flux-kontext", "loha", "exclude_patterns=['.*txt.*'] self_attn_lr=2x"),
+    ("kandinsky5-lite-video", "lora_kandinsky", "exclude_patterns=['.*feed_forward.*'] depth_strategy=linear"),
+    ("z-image", "lokr", "factor=0 loraplus_lr_ratio=4"),
 ]
 DIM, ALPHA = 8, 4.0
 
@@ -103,21 +111,16 @@ def compare(cases, live):
         ours = {row["name"]: row for row in own["modules"]}
         trained = {name for name, row in rows.items() if not row["frozen"]}
         assert {name for name, row in ours.items() if not row["frozen"]} == trained, where
+        assert list(ours) == list(rows), where
         for name in trained:
             mine, theirs = ours[name], rows[name]
-            for key in ("path", "part", "stack", "block", "component", "rank", "params", "rule", "rank_why"):
-                assert mine[key] == theirs[key] or key in ("rule", "rank_why"), (
-                    where,
-                    name,
-                    key,
-                    mine[key],
-                    theirs[key],
-                )
+            for key in ("path", "part", "stack", "block", "component", "rank", "params", "rule", "why", "rank_why"):
+                assert mine[key] == theirs[key], (where, name, key, mine[key], theirs[key])
             for key in ("lr_down", "lr_up"):
                 assert mine[key] == pytest.approx(theirs[key], rel=1e-9), (where, name, key)
-            if theirs["alpha"] is not None:  # a tensor without a value on meta
-                assert mine["alpha"] == pytest.approx(theirs["alpha"])
-        assert own["sizes"]["parameters"] == real["sizes"]["parameters"], where
+            assert mine["alpha"] == pytest.approx(theirs["alpha"]), (where, name)
+        for key in ("sizes", "notices", "settings", "arguments"):
+            assert own[key] == real[key], (where, key)
         assert len(own["groups"]) == len(real["groups"]), where
 
 
@@ -169,14 +172,31 @@ def test_the_wrapped_module_of_a_grids(module, base):
         ("wan", {"self_attn_lr": "0", "cross_attn_lr": "0", "ffn_lr": "0"}, "", "nothing would train"),
         ("flux", {"conv_dim": "4"}, "", "no convolution larger than 1x1"),
         ("sdxl", {"loraplus_lr_ratio": "4"}, "networks.oft_grid", "no module of this network has an up side"),
-        ("sdxl", {}, "networks.lora_flux_grid", "is no module that adapts SDXL; there are networks.lora,"),
+        ("sdxl", {}, "networks.lora_flux_grid", "is no module that adapts SDXL; there are networks.lora_grid,"),
         ("sdxl", {}, "networks.lycoris_grid", "LyCORIS chooses modules by presets of its own"),
         ("sdxl", {"self_attn_dim": "3"}, "networks.oft_grid", "3 blocks do not divide"),
+        ("flux", {"split_qkv": "True"}, "", "split_qkv=True crashes on double blocks"),
+        ("flux", {"in_dims": "4,4"}, "", "in_dims=4,4: there must be 5 numbers"),
+        ("lumina2", {"train_blocks": "single"}, "", "train_blocks=single: there are all, transformer"),
+        ("sd15", {"conv_dim": "8"}, "networks.dylora_grid", "conv_dim must be the same as --network_dim"),
+        ("sd15", {"unit": "3"}, "networks.dylora_grid", "must be a multiple of it"),
+        ("sdxl", {"up_lr_weight": "1,1,1,1,1,1,1,1,1,0"}, "", "up_lr_weight: 10 values, but there are 9 blocks"),
+        ("wan", {"exclude_patterns": "'.*ffn.*'"}, "", "is not a list of regexes"),
+        ("wan", {"exclude_patterns": "['(']"}, "", "does not compile"),
     ],
 )
 def test_what_a_run_would_refuse_is_refused(model, arguments, module, told):
     with pytest.raises(GridError, match=told.replace("?", r"\?")):
         preview(find_model(model), arguments, Run(network_module=module))
+
+
+def test_dylora_gives_both_text_encoders_of_sdxl_the_same_names():
+    def plan(**arguments):
+        return preview(find_model("sdxl"), {"ffn_lr": "2x"}, Run(network_module="networks.dylora_grid", **arguments))
+
+    with pytest.raises(GridError, match="the same names"):
+        plan(trains_text_encoders=True)
+    assert plan().plan.rows
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,28 @@ def test_diff_shows_ratios_and_what_trains_in_one_only(capsys, tmp_path):
     assert re.search(r"0-18\s+x2/x8\s+x1/x4\s+gone x2\s+new x2", out)
 
 
+@pytest.mark.parametrize("first", [["te_ffn_lr=0.5x"], ["ffn_lr=2x"]])
+def test_diff_of_text_encoders_tells_what_became_of_them(capsys, tmp_path, first):
+    (tmp_path / "b.toml").write_text('te_self_attn_lr = "2x"\n')
+    argv = ["--model", "sdxl", "--text_encoders", "--network_args", *first, "--diff", str(tmp_path / "b.toml")]
+    cells = {(c["part"], c["block"], c["component"]): c for c in shown(capsys, *argv)["diff"]["cells"]}
+    assert not any(cell["gone"] or cell["new"] for cell in cells.values())
+    assert cells["te1", 3, "self_attn"]["ratio_down"] == [2.0]
+    assert (("te2", 3, "ffn") in cells) == (first[0].startswith("te_"))
+
+
+def test_diff_of_other_encoder_lrs_is_seen(capsys, tmp_path):
+    text = (
+        'network_module = "networks.lora_grid"\nnetwork_args = ["ffn_lr=2x"]\ntext_encoder_lr = [{}]\nunet_lr = 1e-4\n'
+    )
+    for name, lr in (("a", "1e-5"), ("b", "5e-5")):
+        (tmp_path / f"{name}.toml").write_text(text.format(lr))
+    argv = [str(tmp_path / "a.toml"), "--model", "sd15", "--diff", str(tmp_path / "b.toml")]
+    assert [(c["part"], c["ratio_down"]) for c in shown(capsys, *argv)["diff"]["cells"]] == [("te1", [5.0])]
+    assert main(["show", *argv]) == 0
+    assert "te1 (text encoder)  x5" in capsys.readouterr().out
+
+
 def test_two_training_configs_are_compared(capsys, tmp_path):
     text = 'network_module = "networks.lora_grid"\nnetwork_args = ["ffn_lr={}x"]\nunet_lr = 1e-4\n'
     for name, factor in (("a", 1), ("b", 3)):
@@ -153,8 +175,57 @@ def test_list_names_every_model(capsys):
         (["missing.toml"], "missing.toml"),
         (["--model", "flux", "--network_module", "networks.lora_wan_grid"], "is no module that adapts FLUX.1 dev"),
         (["--model", "sdxl", "--network_args", "default_lr=0"], "every LR is 0"),
+        (["--model", "flux", "--network_module", "networks.lora_flux", "--network_args", "ffn_lr=1x"],
+         "networks.lora_flux ignores it: it needs --network_module networks.lora_flux_grid"),
+        (["--model", "wan", "--network_module", "networks.lora_wan_grid"], "it is lr_grid.musubi.lora_wan_grid"),
+        (["--model", "flux", "--network_module", "lr_grid.network"], "needs to know the module to wrap"),
+        (["--model", "flux", "--network_args", "img_attn_dim=abc"], "networks.lora_flux refuses its arguments"),
+        (["--model", "flux", "--network_args", "in_dims=[4,4]"], "there must be 5 numbers"),
+        (["--model", "flux", "--network_args", "train_blocks=foo"], "there are all, double, single"),
+        (["--model", "sdxl", "--network_args", "conv_dim=4", "conv_alpha=abc"], "refuses its arguments"),
+        (["--model", "anima", "--network_args", "exclude_patterns=['(']"], "does not compile"),
+        (["--model", "sdxl", "--network_module", "networks.dylora_grid", "--network_args", "unit=3"], "multiple"),
+        (["--model", "sdxl", "--network_module", "networks.oft_grid", "--network_dim", "7"], "7 blocks do not divide"),
+        (["--model", "wan", "--network_module", "lr_grid.musubi.lokr_grid", "--network_args", "factor=x"], "refuses"),
+        (["--model", "diffusers/flux-dev", "--preset", "small_file"], "ranks are the adapter's own"),
+        (["--model", "flux", "--learning_rate", "nan"], "--learning_rate nan"),
+        (["--model", "flux", "--network_alpha", "-1"], "--network_alpha -1"),
+        (["--model", "flux", "--network_args", "ffn_lr=1e200x", "--learning_rate", "1e200"], "is no number (inf"),
+        (["--model", "flux", "--learning_rate", "1e308", "--plot", "x.png"], "could not be drawn"),
+        (["--model", "flux", "--view", "rank"], "--view says what --plot draws"),
+        (["--list", "--model", "flux"], "--list stands alone"),
+        (["--model", "flux", "--network_args", "ffn_lr=1x", "--network_args", "mod_lr=1x"], "is given twice"),
+        (["--model", "flux", "--preset", "style", "--network_args", "preset=flat"], "--preset and preset="),
+        (["--model", "wan", "--text_encoders"], "get no LoRA"),
+        (["--model", "flux", "--diff", "nosuch"], "neither a grid file (.toml, .json), a training config nor a preset"),
+        (["--", "python", "sdxl_train.py", "--learning_rate", "1e-5"], "sdxl_train.py is no LoRA training"),
+        ([f"{COMMAND} --optimizer_type Prodigy"], "knows one LR for all groups"),
+        *[(["--model", "flux", f"--{name}", ""], f"--{name} is empty") for name in ("plot", "diff", "grid", "preset")],
     ],
 )  # fmt: skip
 def test_wrong_input_is_told_with_its_cure(capsys, argv, told):
     assert main(["show", *argv]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_grid_file_is_told_from_a_training_config(capsys, tmp_path):
+    (tmp_path / "grid.toml").write_text('ffn_lr = "0.5x"\n')
+    assert main(["show", str(tmp_path / "grid.toml")]) == 2
+    assert f"is it a grid? --grid {tmp_path / 'grid.toml'}" in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_the_second_grid_is_told_of_it(capsys, tmp_path):
+    (tmp_path / "b.toml").write_text('norm_lr = "2x"\n')
+    assert main(["show", "--model", "flux", "--diff", str(tmp_path / "b.toml")]) == 2
+    assert f"--diff {tmp_path / 'b.toml'}: norm_lr: this network has no norm module" in capsys.readouterr().err
+
+
+def test_without_a_module_the_grids_is_named(capsys):
+    assert main(["show", "--model", "wan"]) == 0
+    assert "lr_grid.musubi.lora_wan_grid" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"{sys.executable} -m lr_grid show --model sdxl --json | head -c 10; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert (done.stdout[-2:], done.stderr) == ("0\n", "")

@@ -7,7 +7,7 @@ from lr_grid.check.subject import Subject
 from lr_grid.errors import GridError
 from lr_grid.guards import check_optimizer, idle_options
 from lr_grid.keys import is_grid_key
-from lr_grid.plan import Plan
+from lr_grid.plan import Plan, lrs_of_rows
 from lr_grid.quirks import takes_a_dropout
 
 
@@ -26,12 +26,6 @@ def check_optimizers(subject: Subject, plan: Plan | None, base: str) -> None:
     if not any(is_grid_key(key) for key in config.network_args):
         return
     try:
-        check_optimizer(subject.args, _lrs(plan))
+        check_optimizer(subject.args, lrs_of_rows(plan.rows if plan else ()))
     except GridError as error:
         subject.tell_each("error", error.problems, "optimizer_type")
-
-
-def _lrs(plan: Plan | None) -> list[float]:
-    """The absolute LRs of what trains."""
-    rows = plan.rows if plan else ()
-    return [lr for row in rows if not row.frozen for lr in (row.lr_down or row.lr_up, row.lr_up)]

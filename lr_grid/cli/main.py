@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -44,7 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse leaves this way after --help, --version and usage errors
         return int(stop.code or 0)
     try:
-        return args.run(args)
+        code: int = args.run(args)
+        sys.stdout.flush()  # a reader that is gone shows here
+        return code
+    except BrokenPipeError:  # | head: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except GridError as error:
         print(f"lr-grid: error: {error}", file=sys.stderr)
         return 2

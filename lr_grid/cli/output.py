@@ -23,5 +23,5 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_json(data: Any) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(data, indent=1, ensure_ascii=False))
+    """One JSON document on stdout. Raises: ValueError for NaN and infinity, which JSON does not have."""
+    print(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))

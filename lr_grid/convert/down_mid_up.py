@@ -53,7 +53,7 @@ def read(text: str, job: Job) -> Arguments:
         if key not in (*BLOCK_WEIGHTS, THRESHOLD):
             what = "a setting of the grid" if is_grid_key(key) else "another argument of the network module"
             job.losses.lose(f"{key}={value}: is {what}, not of this format (read it with --from args)")
-    return {"block_lr_weight": weights_of(given, job.model.is_sdxl)}
+    return {"block_lr_weight": weights_of("networks.lora", given, job.model.is_sdxl)}
 
 
 def _check(key: str, text: str, count: int, model: Model, problems: Problems) -> None:

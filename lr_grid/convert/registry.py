@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from lr_grid.convert import (
-    anima,
-    block_lr,
-    config_toml,
-    down_mid_up,
-    grid_toml,
-    lbw,
-    network_args,
-    network_reg_lrs,
-    onetrainer,
-    serenity,
-)
+from lr_grid.convert.anima import FORMAT as ANIMA
 from lr_grid.convert.base import Format
+from lr_grid.convert.block_lr import FORMAT as BLOCK_LR
+from lr_grid.convert.config_toml import FORMAT as CONFIG_TOML
+from lr_grid.convert.down_mid_up import FORMAT as DOWN_MID_UP
+from lr_grid.convert.grid_toml import FORMAT as GRID_TOML
+from lr_grid.convert.lbw import FORMAT as LBW
+from lr_grid.convert.network_args import BASH, POWERSHELL
+from lr_grid.convert.network_reg_lrs import FORMAT as NETWORK_REG_LRS
+from lr_grid.convert.onetrainer import FORMAT as ONETRAINER
+from lr_grid.convert.serenity import FORMAT as SERENITY
 from lr_grid.errors import GridError, did_you_mean
 
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
-        grid_toml.FORMAT,
-        network_args.BASH,
-        network_args.POWERSHELL,
-        config_toml.FORMAT,
-        serenity.FORMAT,
-        onetrainer.FORMAT,
-        down_mid_up.FORMAT,
-        block_lr.FORMAT,
-        network_reg_lrs.FORMAT,
-        lbw.FORMAT,
-        anima.FORMAT,
+        GRID_TOML,
+        BASH,
+        POWERSHELL,
+        CONFIG_TOML,
+        SERENITY,
+        ONETRAINER,
+        DOWN_MID_UP,
+        BLOCK_LR,
+        NETWORK_REG_LRS,
+        LBW,
+        ANIMA,
     )
 }
 

@@ -1,7 +1,7 @@
 """What a network module trains beside one layer, at a rank: names and shapes of its tensors, worked out.
 
-Sources: the constructors in sd-scripts' networks/lora.py, lora_fa.py, dylora.py, oft.py, oft_flux.py and musubi-tuner's
-networks/loha.py, lokr.py. A test holds this against the modules themselves.
+Sources: the constructors in sd-scripts' networks/lora.py, lora_fa.py, lora_flux.py, lora_sd3.py, dylora.py, oft.py,
+oft_flux.py and musubi-tuner's networks/loha.py, lokr.py. A test holds this against the modules themselves.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ def facts_at(module: str, tensors: Tensors, rank: int, alpha: float) -> ModuleFa
     trained = trained_tensors(module, tensors)
     sides = {side_of(name) for name, _ in trained}
     saved = sum(math.prod(shape) for _, shape in tensors) + 1  # alpha
+    ups = [math.prod(shape) for name, shape in tensors if re.match(r"lora_up\.\d", name)]
+    if ups:  # split into q, k, v, it is saved as one pair: the up sides on the diagonal of a matrix of zeros
+        saved += (len(ups) - 1) * sum(ups)
     return ModuleFacts(rank, alpha, "up" in sides, "down" in sides, tuple(shape for _, shape in trained), saved)
 
 
@@ -55,10 +58,30 @@ def _lora(_: str, shape: Shape, rank: int, __: Mapping[str, Any]) -> Tensors:
     )
 
 
+def _split_lora(path: str, shape: Shape, rank: int, arguments: Mapping[str, Any]) -> Tensors:
+    """With split_qkv=True one pair for each of q, k, v (and the MLP of a single block)."""
+    pieces = _pieces(path, shape) if arguments.get("split_qkv") == "True" else []
+    if len(pieces) < 2:
+        return _lora(path, shape, rank, arguments)
+    down = [(f"lora_down.{i}.weight", (rank, shape[1])) for i in range(len(pieces))]
+    up = [(f"lora_up.{i}.weight", (piece, rank)) for i, piece in enumerate(pieces)]
+    return (*down, *up)
+
+
+def _pieces(path: str, shape: Shape) -> list[int]:
+    """Widths of what a fused layer's output holds; one piece for any other layer."""
+    if re.search(r"(double_blocks|joint_blocks).*qkv", path):
+        return [shape[0] // 3] * 3
+    if re.search(r"single_blocks.*linear1", path):
+        return [shape[1]] * 3 + [shape[0] - 3 * shape[1]]
+    return [shape[0]]
+
+
 def _dylora(_: str, shape: Shape, rank: int, arguments: Mapping[str, Any]) -> Tensors:
     unit = int(arguments.get("unit") or 1)
     assert rank % unit == 0, f"rank {rank} must be a multiple of unit {unit}"
     out, inner, *kernel = shape
+    kernel = kernel if any(size != 1 for size in kernel) else []  # of a 1x1 convolution it makes a Linear
     down = [(f"lora_A.{i}", (1, inner, *kernel)) for i in range(rank)]
     up = [(f"lora_B.{i}", (out, 1, *(1 for _ in kernel))) for i in range(rank)]
     return (*down, *up)
@@ -72,7 +95,7 @@ def _loha(_: str, shape: Shape, rank: int, __: Mapping[str, Any]) -> Tensors:
 
 
 def _lokr(_: str, shape: Shape, rank: int, arguments: Mapping[str, Any]) -> Tensors:
-    factor = int(arguments.get("factor") or -1)
+    factor = int(arguments.get("factor", -1))
     (out_small, out_large), (in_small, in_large) = (_factors(size, factor) for size in shape[:2])
     first = ("lokr_w1", (out_small, in_small))
     if rank < max(out_large, in_large) / 2:
@@ -82,10 +105,10 @@ def _lokr(_: str, shape: Shape, rank: int, arguments: Mapping[str, Any]) -> Tens
 
 def _factors(size: int, factor: int) -> tuple[int, int]:
     """``size`` as a product of two, the smaller first: ``factor`` and the rest where it divides, else the two nearest
-    to each other whose smaller one is at most ``factor`` (any, where it is negative)."""
+    to each other whose smaller one is at most ``factor`` (any, where it is negative; 1, where it is 0)."""
     if factor > 0 and size % factor == 0:
         return min(factor, size // factor), max(factor, size // factor)
-    most = factor if factor > 0 else size
+    most = size if factor < 0 else max(factor, 1)
     small = max(n for n in range(1, math.isqrt(size) + 1) if size % n == 0 and n <= most)
     return small, size // small
 
@@ -95,13 +118,7 @@ def _oft(_: str, shape: Shape, blocks: int, __: Mapping[str, Any]) -> Tensors:
 
 
 def _oft_flux(path: str, shape: Shape, blocks: int, __: Mapping[str, Any]) -> Tensors:
-    hidden = shape[1]
-    pieces = [shape[0]]
-    if re.search(r"double_blocks.*qkv", path):
-        pieces = [hidden] * 3
-    elif re.search(r"single_blocks.*linear1", path):
-        pieces = [hidden] * 3 + [shape[0] - 3 * hidden]
-    return tuple((f"oft_blocks.{i}", _oft_blocks(piece, blocks)) for i, piece in enumerate(pieces))
+    return tuple((f"oft_blocks.{i}", _oft_blocks(piece, blocks)) for i, piece in enumerate(_pieces(path, shape)))
 
 
 def _oft_blocks(width: int, blocks: int) -> Shape:
@@ -113,6 +130,9 @@ _MAKERS: dict[str, Callable[[str, Shape, int, Mapping[str, Any]], Tensors]] = {
     "dylora": _dylora,
     "loha": _loha,
     "lokr": _lokr,
+    "lora_flux": _split_lora,
+    "lora_hunyuan_image": _split_lora,
+    "lora_sd3": _split_lora,
     "oft": _oft,
     "oft_flux": _oft_flux,
 }

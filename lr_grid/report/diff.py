@@ -1,19 +1,22 @@
-"""Two plans of one model, cell by cell: the LRs of the second over those of the first."""
+"""Two plans of one model, module by module: the LRs of the second over those of the first.
+
+What is printed, drawn and written as JSON of two plans goes by this.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lr_grid.errors import GridError
-from lr_grid.plan import Plan
-from lr_grid.report.cells import Cell, Table, tables
+from lr_grid.plan import Plan, Row
+from lr_grid.report.cells import Cell, encoder_cells, tables
 
 
 @dataclass(frozen=True, slots=True)
 class CellDiff:
-    """One cell of two plans."""
+    """What became of the modules of one cell."""
 
     down: tuple[float, ...]
     """Distinct ratios second/first of the down sides of modules that train in both, lowest first."""
@@ -23,6 +26,8 @@ class CellDiff:
     """Modules that train in the first plan only."""
     new: int
     """Modules that train in the second plan only."""
+    both: int
+    """Modules that train in both."""
 
     @property
     def changed(self) -> bool:
@@ -30,45 +35,51 @@ class CellDiff:
         return bool(self.gone or self.new) or any(ratio != 1 for ratio in (*self.down, *self.up))
 
 
-def diff_cell(cell: Cell, other: Cell | None) -> CellDiff:
-    """What became of the modules of a cell in the other plan."""
-    theirs = {row.site.name: row for row in other.trained} if other else {}
-    mine = {row.site.name: row for row in cell.trained}
-    both = [(row, theirs[name]) for name, row in mine.items() if name in theirs]
-    down = _ratios((a.lr_down or a.lr_up, b.lr_down or b.lr_up) for a, b in both)
-    up = _ratios((a.lr_up, b.lr_up) for a, b in both)
-    return CellDiff(down, up, len(mine.keys() - theirs.keys()), len(theirs.keys() - mine.keys()))
+class PlanDiff:
+    """Two plans, joined by the names of their modules.
 
-
-def diff_tables(first: Plan, second: Plan) -> list[tuple[Table, dict[int, CellDiff]]]:
-    """The first plan's tables, with what differs in each cell by ``id(cell)``.
-
-    Raises: GridError where the plans are of different models.
+    Raises: GridError where they are of different models.
     """
-    if (first.family, first.stacks) != (second.family, second.stacks):
-        raise GridError([f"diff: one grid is for {first.family}, the other for {second.family}"])
-    others = {(table.part, table.stack): table for table in tables(second)}
-    found = []
-    for table in _with_missing(tables(first), tables(second)):
-        other = others.get((table.part, table.stack))
-        cells = {id(cell): diff_cell(cell, other.cells.get(at) if other else None) for at, cell in table.cells.items()}
-        found.append((table, cells))
-    return found
 
+    def __init__(self, first: Plan, second: Plan):
+        if (first.family, first.stacks) != (second.family, second.stacks):
+            raise GridError([f"two plans of different models have no ratio: {_model(first)} and {_model(second)}"])
+        self.first, self.second = ({row.site.name: row for row in plan.rows} for plan in (first, second))
+        rows = (*first.rows, *(row for name, row in self.second.items() if name not in self.first))
+        self.joined = replace(first, rows=rows, encoder_stacks={**first.encoder_stacks, **second.encoder_stacks})
+        """All modules of both, as one plan: its cells are what ``of`` is asked about (their LRs mean nothing)."""
 
-def _with_missing(own: list[Table], others: Iterable[Table]) -> list[Table]:
-    """The tables, with empty cells where only the other plan has modules."""
-    by_place = {(table.part, table.stack): table for table in own}
-    for other in others:
-        place = (other.part, other.stack)
-        if place not in by_place:
-            by_place[place] = Table(other.part, other.stack, other.blocks, list(other.components), {})
-            own.append(by_place[place])
-        table = by_place[place]
-        table.components += [c for c in other.components if c not in table.components]
-        for at in other.cells:
-            table.cells.setdefault(at, Cell())
-    return own
+    def of(self, cell: Cell) -> CellDiff:
+        """What became of a cell of ``joined``."""
+        names = [row.site.name for row in cell.rows]
+        here = {name for name in names if _trains(self.first.get(name))}
+        there = {name for name in names if _trains(self.second.get(name))}
+        both = [(self.first[name], self.second[name]) for name in names if name in here & there]
+        down = _ratios((a.lr_down or a.lr_up, b.lr_down or b.lr_up) for a, b in both)
+        up = _ratios((a.lr_up, b.lr_up) for a, b in both)
+        return CellDiff(down, up, len(here - there), len(there - here), len(both))
+
+    def ranks_differ(self) -> bool:
+        """Whether any module that trains in both has another rank or alpha."""
+        pairs = ((self.first[name], self.second[name]) for name in self.first.keys() & self.second.keys())
+        return any((a.rank, a.alpha) != (b.rank, b.alpha) for a, b in pairs if not a.frozen and not b.frozen and a.rank)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """The cells that differ, as plain data."""
+        cells: list[tuple[str, str | None, int | None, str | None, Cell]] = [
+            (table.part, table.stack, block, component, cell)
+            for table in tables(self.joined)
+            for (block, component), cell in table.cells.items()
+        ]
+        cells += [(part, None, None, None, cell) for part, cell in encoder_cells(self.joined).items()]
+        found = []
+        for part, stack, block, component, cell in cells:
+            diff = self.of(cell)
+            if diff.changed:
+                place = {"part": part, "stack": stack, "block": block, "component": component}
+                ratios = {"ratio_down": list(diff.down), "ratio_up": list(diff.up)}
+                found.append({**place, **ratios, "gone": diff.gone, "new": diff.new})
+        return found
 
 
 def _ratios(pairs: Iterable[tuple[float, float]]) -> tuple[float, ...]:
@@ -76,20 +87,9 @@ def _ratios(pairs: Iterable[tuple[float, float]]) -> tuple[float, ...]:
     return tuple(sorted({float(f"{second / first:.6g}") for first, second in pairs}))
 
 
-def diff_to_list(first: Plan, second: Plan) -> list[dict[str, Any]]:
-    """The cells that differ as plain data. Raises: as ``diff_tables``."""
-    return [
-        {
-            "part": table.part,
-            "stack": table.stack,
-            "block": block,
-            "component": component,
-            "ratio_down": list(cells[id(cell)].down),
-            "ratio_up": list(cells[id(cell)].up),
-            "gone": cells[id(cell)].gone,
-            "new": cells[id(cell)].new,
-        }
-        for table, cells in diff_tables(first, second)
-        for (block, component), cell in table.cells.items()
-        if cells[id(cell)].changed
-    ]
+def _trains(row: Row | None) -> bool:
+    return row is not None and not row.frozen
+
+
+def _model(plan: Plan) -> str:
+    return f"{plan.family} ({', '.join(f'{stack} {n}' for stack, n in plan.stacks.items())})"

@@ -14,9 +14,10 @@ from rich.text import Text
 from lr_grid.plan import Plan
 from lr_grid.report.cells import Cell, Table, encoder_cells, has_loraplus, tables
 from lr_grid.report.columns import folded, table_name
-from lr_grid.report.diff import CellDiff, diff_tables
+from lr_grid.report.diff import CellDiff, PlanDiff
 from lr_grid.report.ranks import rank_cell, rank_lines, size_line
 from lr_grid.report.text import LORAPLUS_IS_ON, cell_text, header
+from lr_grid.sizes import parameters
 
 _OCTAVES = 4
 """A factor of 2 to this power, up or down, has the full colour; beyond it nothing gets stronger."""
@@ -38,7 +39,8 @@ def plan_view(plan: Plan, groups: int, params: int) -> RenderableType:
         lines.append(Text(ranks[0]))
         if len(ranks) > 1:
             lines += [_table(table, rank_cell, _plain) for table in tables(plan)]
-    lines.append(Text(size_line(plan)))
+    if parameters(plan):
+        lines.append(Text(size_line(plan)))
     lines += [Text(f"note: {notice}", "yellow") for notice in plan.notices]
     return Group(*lines)
 
@@ -48,15 +50,22 @@ def diff_view(first: Plan, second: Plan) -> RenderableType:
 
     Raises: GridError where the plans are of different models.
     """
+    diff = PlanDiff(first, second)
     lines: list[RenderableType] = []
-    for table, cells in diff_tables(first, second):
-        both = any(diff.down != diff.up for diff in cells.values())
-        lines.append(_table(table, partial(_diff_text, cells, both), _by_ratio(cells)))
-    return Group(*lines, legend("second LR over first"))
+    for table in tables(diff.joined):
+        both = any(of.down != of.up for of in map(diff.of, table.cells.values()))
+        lines.append(_table(table, partial(_diff_text, diff, both), partial(_by_ratio, diff)))
+    for part, cell in encoder_cells(diff.joined).items():
+        of = diff.of(cell)
+        lines.append(Text(f"{part} (text encoder)  {diff_text(of, of.down != of.up)}"))
+    lines.append(legend("second LR over first"))
+    if diff.ranks_differ():
+        lines.append(Text("ranks or alphas differ, too: show each grid by itself"))
+    return Group(*lines)
 
 
-def _diff_text(cells: dict[int, CellDiff], both: bool, cell: Cell) -> str:
-    return diff_text(cells[id(cell)], both)
+def _diff_text(diff: PlanDiff, both: bool, cell: Cell) -> str:
+    return diff_text(diff.of(cell), both)
 
 
 def diff_text(diff: CellDiff, both: bool) -> str:
@@ -107,12 +116,9 @@ def _mean(values: Sequence[float]) -> float:
     return math.exp(sum(math.log(value) for value in values) / len(values))
 
 
-def _by_ratio(cells: dict[int, CellDiff]) -> Callable[[Cell, str], Text]:
-    def draw(cell: Cell, text: str) -> Text:
-        ratios = [abs(ratio) for ratio in cells[id(cell)].down if ratio]
-        return Text(f" {text} ", tint(_mean(ratios)) if ratios else _FROZEN)
-
-    return draw
+def _by_ratio(diff: PlanDiff, cell: Cell, text: str) -> Text:
+    ratios = [abs(ratio) for ratio in diff.of(cell).down if ratio]
+    return Text(f" {text} ", tint(_mean(ratios)) if ratios else _FROZEN)
 
 
 def _table(table: Table, text_of: Callable[[Cell], str], draw: Callable[[Cell, str], Text]) -> RichTable:

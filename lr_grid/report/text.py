@@ -9,6 +9,7 @@ from lr_grid.plan import Plan
 from lr_grid.report.cells import Cell, encoder_cells, has_loraplus, tables
 from lr_grid.report.columns import render_table
 from lr_grid.report.ranks import rank_lines, size_line
+from lr_grid.sizes import parameters
 
 PREFIX = "[lr_grid]"
 LORAPLUS_IS_ON = "LoRA+ is on: LRs are down side/up side"
@@ -31,7 +32,8 @@ def render(plan: Plan, groups: int, params: int) -> str:
     ranks = rank_lines(plan)
     if ranks:
         lines += [f"{PREFIX} {ranks[0]}", *ranks[1:]]
-    lines.append(f"{PREFIX} {size_line(plan)}")
+    if parameters(plan):
+        lines.append(f"{PREFIX} {size_line(plan)}")
     lines += [f"{PREFIX} note: {notice}" for notice in plan.notices]
     return "\n".join(lines)
 

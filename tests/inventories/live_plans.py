@@ -27,9 +27,14 @@ def plan(module: str, models: inventory.Models, arguments: dict[str, str], dim: 
     grid = import_module(module)
     create = getattr(grid, "create_arch_network", None) or grid.create_network
     create.__self__._restore_targets()  # networks.lora keeps the targets of conv_dim for all networks that follow
+    made = torch.tensor
+
+    def with_a_value(*values: Any, **options: Any) -> torch.Tensor:  # on meta an alpha would have none
+        return made(*values, **{"device": "cpu", **options})
+
     args = argparse.Namespace(unet_lr=2e-4, learning_rate=1e-4, text_encoder_lr=[3e-5], optimizer_type="AdamW")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), mock.patch.object(torch, "tensor", with_a_value):
             network = create(1.0, dim, alpha, None, encoders, unet, neuron_dropout=None, **arguments)
         network.prepare_network(args)
         network.apply_to(encoders, unet, te, True)

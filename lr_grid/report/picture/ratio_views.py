@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
-from lr_grid.errors import GridError
 from lr_grid.plan import Plan, Row
 from lr_grid.report.cells import Cell, encoder_cells
+from lr_grid.report.diff import PlanDiff
 from lr_grid.report.picture.lr_view import FROZEN, shown_notes, sides_note
 from lr_grid.report.picture.numbers import geometric_mean, ratio_or_range
 from lr_grid.report.picture.panels import Look, Panel, View, looks, make_panels
@@ -39,38 +38,26 @@ def diff_view(a: Plan, b: Plan, names: tuple[str, str]) -> View:
 
     Raises: GridError where they are of different models.
     """
-    if (a.family, a.stacks) != (b.family, b.stacks):
-        raise GridError([f"two plans of different models have no ratio: {_model(a)} and {_model(b)}"])
-    rows_a, rows_b = ({row.site.name: row for row in plan.rows} for plan in (a, b))
-    rows = (*a.rows, *(row for name, row in rows_b.items() if name not in rows_a))
-    both = replace(a, rows=rows, encoder_stacks={**a.encoder_stacks, **b.encoder_stacks})
-
-    def ratios(cell: Cell, side: str) -> list[float]:
-        return sorted(
-            _lr(rows_b[name], side) / _lr(rows_a[name], side)
-            for name in (row.site.name for row in cell.rows)
-            if _trains(rows_a.get(name)) and _trains(rows_b.get(name))
-        )
+    diff = PlanDiff(a, b)
 
     def sides_of(cells: Sequence[Cell]) -> tuple[str, ...]:
-        same = all(ratios(cell, "down") == ratios(cell, "up") for cell in cells)
+        same = all(found.down == found.up for found in map(diff.of, cells))
         return ("both",) if same else ("down", "up")
 
     def look(cell: Cell, side: str) -> Look:
-        names = [row.site.name for row in cell.rows]
-        found = ratios(cell, "up" if side == "up" else "down")
-        in_a, in_b = (any(_trains(rows.get(name)) for name in names) for rows in (rows_a, rows_b))
+        of = diff.of(cell)
+        found = list(of.up if side == "up" else of.down)
         if found:
-            return Look(ratio_or_range(found), geometric_mean(found), edge=len(found) < len(names))
-        if in_a and in_b:
+            return Look(ratio_or_range(found), geometric_mean(found), edge=of.both < len(cell.rows))
+        if of.gone and of.new:
             return Look("a ≠ b", hatched=True)
-        if in_a:
+        if of.gone:
             return Look(ONLY_A, hatched=True, ground=_LESS)
-        return Look(ONLY_B, hatched=True, ground=_MORE) if in_b else Look(FROZEN, hatched=True)
+        return Look(ONLY_B, hatched=True, ground=_MORE) if of.new else Look(FROZEN, hatched=True)
 
-    panels = make_panels(both, sides_of, look)
+    panels = make_panels(diff.joined, sides_of, look)
     notes = [*sides_note(panels), *_range_note(panels), *_diff_notes(panels)]
-    for part, cell in encoder_cells(both).items():
+    for part, cell in encoder_cells(diff.joined).items():
         text = look(cell, "both").text
         up = look(cell, "up").text
         notes.append((f"{part} (text encoder): {text}{'' if up == text else f', up side {up}'}", f"part:{part}"))
@@ -115,16 +102,3 @@ def _diff_notes(panels: Sequence[Panel]) -> list[tuple[str, str]]:
     if any((look.value or 0) and "-" in look.text for look in shown):
         notes.append(("minus: one of the two unlearns (a negative LR)", "note:negative"))
     return notes
-
-
-def _trains(row: Row | None) -> bool:
-    return row is not None and not row.frozen
-
-
-def _lr(row: Row, side: str) -> float:
-    """Of a side; of modules that train one side only (LoRA-FA), of that side."""
-    return row.lr_of(side) or row.lr_up
-
-
-def _model(plan: Plan) -> str:
-    return f"{plan.family} ({', '.join(f'{stack} {n}' for stack, n in plan.stacks.items())})"

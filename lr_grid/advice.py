@@ -1,0 +1,36 @@
+"""Lines about a whole plan: what it costs, and what of it the wrapped module leaves out."""
+
+from __future__ import annotations
+
+from lr_grid.grid_settings import GridSettings
+from lr_grid.plan import Plan
+
+MANY_GROUPS = 100
+"""From here on groups are felt in the optimizer step and in a tracker's logs (2 scalars a group in sd-scripts)."""
+
+
+def many_groups(groups: int, settings: GridSettings) -> list[str]:
+    """What could be done about very many groups."""
+    if groups <= MANY_GROUPS or settings.depth_strategy == "flat" or settings.depth_levels:
+        return []
+    return [f"{groups} optimizer groups, each one or two lines in every log: depth_levels=8 would make far fewer"]
+
+
+def one_te_lr(base: str, lr: float) -> str:
+    """A line about network modules that take one LR for all text encoders."""
+    return f"{base} gives every text encoder the first LR ({lr:g}); with any grid argument each has its own"
+
+
+def one_sided(plan: Plan, base: str) -> list[str]:
+    """A line about networks that train one side of each pair only."""
+    if any(row.lr_down == 0 != row.lr_up for row in plan.rows):
+        return [f"{base} trains the up side of each pair only; the down side stays as it was made"]
+    return []
+
+
+def same_names(base: str) -> str:
+    """What is wrong with a network module that cannot tell the modules of text encoders apart."""
+    return (
+        f"{base} gives the modules of all text encoders the same names, so the last one's take the place of the others"
+        " (upstream's bug). Train the U-Net alone: --network_train_unet_only"
+    )
