@@ -17,7 +17,7 @@ from lr_grid.recommend.probe_read import read_probe
 from lr_grid.recommend.probe_script import command
 from lr_grid.recommend.probe_script import script as whole_script
 from lr_grid.recommend.training_probe import probe_of
-from lr_grid.training.shells import CMD, POWERSHELL
+from lr_grid.training.shells import BASH, CMD, POWERSHELL
 
 prodigyopt = pytest.importorskip("prodigyopt")
 ASKED = {"d0": 1e-4, "use_bias_correction": True, "safeguard_warmup": True}
@@ -498,3 +498,15 @@ def test_a_batch_file_gets_a_probe_on_one_line_with_its_own_comments(tmp_path):
     quoted = (r'"my out"', r'--a "say \"hi\""', '--b "don\'t, `x`"', '--c "a&b|c"')
     assert command(CMD, WORDS).endswith(" ".join(quoted))
     assert command(CMD, ["a b\\"]) == r'"a b\\"'
+
+
+@pytest.mark.parametrize("shell", [BASH, POWERSHELL, CMD])
+def test_a_remark_stays_a_remark_whatever_a_value_holds(shell):
+    lines = whole_script(shell, ["x.py"], ["left out: sample_prompts a\nrm -rf b\r\nc"], []).split("\n")
+    assert len(lines) == 2
+    assert lines[0].endswith("left out: sample_prompts a rm -rf b c")
+
+
+def test_a_variable_beside_quotes_stays_one_word_of_bash():
+    assert command(BASH, ['$A "b" `c`']) == r'"$A \"b\" \`c\`"'
+    assert command(BASH, ["$A/b"]) == '"$A/b"'

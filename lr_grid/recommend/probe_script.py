@@ -13,9 +13,12 @@ _MARK = {BASH: "#", POWERSHELL: "#", CMD: "rem"}
 
 
 def script(shell: Shell, argv: Sequence[str], before: Sequence[str], after: Sequence[str]) -> str:
-    """The command between remarks."""
-    mark = _MARK[shell]
-    return "\n".join([*(f"{mark} {one}" for one in before), command(shell, argv), *(f"{mark} {one}" for one in after)])
+    """The command between remarks, each on a line of its own (a value that holds a line's end must not leave it)."""
+
+    def remarks(texts: Sequence[str]) -> list[str]:
+        return [f"{_MARK[shell]} {' '.join(text.splitlines())}" for text in texts]
+
+    return "\n".join([*remarks(before), command(shell, argv), *remarks(after)])
 
 
 def command(shell: Shell, argv: Sequence[str]) -> str:
@@ -45,4 +48,7 @@ def word(shell: Shell, text: str) -> str:
         escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)
         doubled = re.sub(r"(\\+)$", r"\1\1", escaped)
         return f'"{doubled}"'
-    return f'"{text}"' if "$" in text else shlex.quote(text)
+    if "$" not in text:
+        return shlex.quote(text)
+    escaped = text if "$(" in text else re.sub(r'(["`\\])', r"\\\1", text)
+    return f'"{escaped}"'
