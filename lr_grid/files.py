@@ -4,20 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from lr_grid.errors import GridError
 
 
+def real_path(name: str) -> Path:
+    """The file that a name leads to: ~ and links followed."""
+    return Path(os.path.realpath(Path(name).expanduser()))
+
+
+def check_writable(path: Path, name: str) -> None:
+    """Before other things are done that would have to be undone.
+
+    Args:
+        name: what a message calls the file.
+
+    Raises: GridError where the file could not be written.
+    """
+    if path.is_dir():
+        raise GridError([f"{name}: cannot be written: is a folder"])
+    if not path.parent.is_dir():
+        raise GridError([f"{name}: cannot be written: there is no folder {path.parent}"])
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise GridError([f"{name}: cannot be written: the folder {path.parent} is not yours to write to"])
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text beside the file and moves it into place: who reads the file sees the old text or the new.
+    A link stays one (the file that it leads to is written), and the file's mode stays.
 
     Raises: GridError, naming the file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    file = real_path(str(path))
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(file.stat().st_mode))
+        os.replace(temporary, file)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -89,6 +89,14 @@ def test_optimizers_that_find_their_lr_get_no_grid(capsys, tmp_path):
     assert code == 0
     assert "the LR is 1, and no grid" in out
     assert as_json(capsys, "--model flux --optimizer DAdaptAdam")["takes_grid"] is False
+    line = "--model flux --optimizer Prodigy --rank 8 --alpha 4 --batch_size 2 --base_lr 1e-4"
+    text = " ".join(run(capsys, line)[1].split())
+    assert "--rank, --alpha, --batch_size: without effect, as Prodigy finds its LR itself" in text
+    assert "Your 0.0001 is no LR for Prodigy: it multiplies the LR that Prodigy finds. Set 1." in text
+    assert "below the range" not in text
+    data = as_json(capsys, line)
+    assert "--rank, --alpha, --batch_size" in data["notes"][0]
+    assert data["base_lr"]["where"] == "factor"
     assert "takes no grid" in told(capsys, f"--model flux --optimizer Prodigy --into {tmp_path / 'g.toml'}")
     assert not (tmp_path / "g.toml").exists()
 
@@ -205,6 +213,35 @@ def test_the_probe_command_is_a_script_with_its_remarks_as_comments(capsys):
         ("--known lr=1e-4 lr=2e-4", "--known gives lr twice"),
         ("--probe-command none.toml", "none.toml"),
         ("--model flux --method magic", "invalid choice"),
+        ("--model ''", "--model is empty"),
+        ("--model flux --into ''", "--into is empty"),
+        ("--model flux --optimizer ' '", "--optimizer is empty"),
+        ("--from-probe ''", "--from-probe is empty"),
+        ("--probe-command ''", "--probe-command is empty"),
+        ("--probe-command", "--probe-command is empty"),
+        ("--method lrtool --model sdxl --profile ''", "--profile is empty"),
+        ("--method lrtool --model sdxl --save_profile ''", "--save_profile is empty"),
+        ("--method lrtool --model sdxl --scheduler '' --warmup ''", "--warmup is empty"),
+        ("--known lr=1e-4 optimizer=", "--known optimizer= is empty"),
+        ("--known lr=", "--known lr= is empty"),
+        ("--known lr=1e-4 optimizer=foo", "--known optimizer: 'foo' is unknown"),
+        ("--known lr=1e-4 optimizer=adanw", "--known optimizer: 'adanw' is unknown"),
+        ("--known lr=1e-4 alpha=4", "--known alpha=4 needs rank=... beside it"),
+        ("--known lr=1e999", "--known lr must be from 1e-12 to 1000, not inf"),
+        ("--model flux --rank 1e308 --alpha 1e-308", "--rank must be from 1e-06 to 1e+06"),
+        (
+            f"--model flux --batch_size {'9' * 200}",
+            "--batch_size must be from 1 to 1e+09, not 99999999... (200 digits)",
+        ),
+        (f"--model flux --batch_size {'9' * 400}", "--batch_size must be from 1 to 1e+09"),
+        (f"--model flux --batch_size -{'9' * 400}", "--batch_size must be a number above 0"),
+        (f"--method lrtool --model sdxl --batch_size {'9' * 400}", "batch: 99999999... (400 digits) is outside"),
+        ("--method lrtool --model sdxl --rank 1e308", "rank: 1e+308 is outside"),
+        ("--model flux --base_lr 1e-320", "--base_lr must be from 1e-12 to 1000"),
+        ("--from-probe 1e-320", "--from-probe: d is a number from 1e-12 to below 1, not 1e-320"),
+        ("--probe-command 'my config.toml'", "my config.toml: no such file"),
+        ("flux", "'flux' belongs to no option"),
+        ("--model flux rank 16", "'rank' belongs to no option"),
     ],
 )
 def test_wrong_input_is_told_with_exit_code_2(capsys, line, expected):
@@ -225,7 +262,7 @@ def test_every_option_belongs_to_a_way_that_uses_it():
     commands = parser.add_subparsers()
     add_parser(commands)
     given = vars(parser.parse_args(["recommend"]))
-    assert set(given) - {"run", "json", "method", "from_probe", "probe_command"} == {
+    assert set(given) - {"run", "json", "method", "from_probe", "probe_command", "words"} == {
         n for names in TAKES.values() for n in names
     }
 
@@ -233,3 +270,78 @@ def test_every_option_belongs_to_a_way_that_uses_it():
 def test_known_reads_every_field():
     known = parse_known(["lr=1e-4", "rank=16", "alpha=8", "batch=2", "optimizer=Lion"])
     assert (known.lr, known.rank, known.alpha, known.batch, known.optimizer) == (1e-4, 16, 8, 2, "Lion")
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "times"),
+    [
+        ("--known lr=1e-4 --base_lr 5e-5", "below", 2),
+        ("--known lr=1e-4 --base_lr 1e-4", "in", 1),
+        ("--known lr=1e-4 --base_lr 3e-4", "above", 3),
+        ("--from-probe 1e-4 --base_lr 5.4e-4", "above", 2),
+    ],
+)
+def test_where_the_lr_in_use_stands_is_in_json_too(capsys, line, where, times):
+    data = as_json(capsys, line)
+    assert (data["base_lr"]["where"], data["base_lr"]["times"]) == (where, pytest.approx(times))
+    assert as_json(capsys, line.partition(" --base_lr")[0])["base_lr"] is None
+
+
+def test_a_missing_alpha_is_the_trainers_1_with_known_and_without(capsys):
+    data = as_json(capsys, "--known lr=1e-4 rank=16 alpha=1 --rank 32")
+    assert data["lr"]["typical"] == pytest.approx(1e-4)
+    assert data["disagreements"][:1] == [] or "alpha 1 " in data["disagreements"][0]["text"]
+    _, out, _ = run(capsys, "--known lr=1e-4 rank=16 alpha=1 --rank 32")
+    assert "alpha 1, the trainers' default" in out
+    _, out, _ = run(capsys, "--model flux --rank 32")
+    assert "alpha 1, the trainers' default" in out
+
+
+def test_what_lrtool_raises_to_its_smallest_is_said_beside_it(capsys):
+    line = "--method lrtool --model sdxl --rank 0 --images -3 --batch_size 0 --steps 1.5 --alpha -4"
+    code, out, _ = run(capsys, line)
+    assert code == 0
+    for expected in ("0 (read as 1)", "-3 (read as 1)", "-4 (read as 1e-06)", "its schedule runs over 1, its exposure"):
+        assert expected in out
+    assert all(isinstance(one["rules"], float) for one in as_json(capsys, line)["disagreements"])
+
+
+def test_nothing_is_written_where_a_part_cannot_be(capsys, tmp_path):
+    grid, profile = tmp_path / "g.toml", tmp_path / "q.json"
+    line = "--method lrtool --model sdxl"
+    assert "no folder" in told(capsys, f"{line} --save_profile {profile} --into {tmp_path / 'none/g.toml'}")
+    assert "no folder" in told(capsys, f"{line} --save_profile {tmp_path / 'none/q.json'} --into {grid}")
+    assert "name one file" in told(capsys, f"{line} --save_profile {grid} --into {grid}")
+    assert list(tmp_path.iterdir()) == []
+    assert run(capsys, f"{line} --save_profile {profile} --into {grid}")[0] == 0
+    assert sorted(tmp_path.iterdir()) == [grid, profile]
+
+
+def test_absolute_lrs_that_stay_are_told(capsys, tmp_path):
+    grid = tmp_path / "grid.toml"
+    text = 'ffn_lr = "0.5x"\nnorm_lr = 3e-5\nmod_lr = 0\n'
+    grid.write_text(text, encoding="utf-8")
+    _, out, _ = run(capsys, f"--known lr=2e-4 --into {grid}")
+    assert "stay as they were:\n  norm_lr = 3e-5\n" in out
+    grid.write_text(text, encoding="utf-8")
+    assert as_json(capsys, f"--known lr=2e-4 --into {grid}")["into"]["kept"] == ["norm_lr = 3e-5"]
+    assert as_json(capsys, f"--known lr=4e-4 --into {grid}")["into"]["kept"] == []  # now they follow default_lr
+
+
+PROBED = (
+    "accelerate launch train_network.py --network_module networks.lora_grid --network_args ffn_lr=2x --unet_lr 1e-4"
+)
+
+
+@pytest.mark.parametrize("before", ["", "--probe_d0 1e-4 ", "--json "])
+def test_the_words_of_a_probed_command_may_stand_behind_two_dashes(capsys, before):
+    quoted = run(capsys, f"{before}--probe-command '{PROBED}'")
+    assert quoted[0] == 0
+    assert run(capsys, f"{before}--probe-command -- {PROBED}") == quoted
+
+
+def test_a_probed_command_may_come_from_standard_input(capsys, monkeypatch):
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO(PROBED + "\n"))
+    assert run(capsys, "--probe-command -") == run(capsys, f"--probe-command '{PROBED}'")

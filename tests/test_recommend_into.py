@@ -34,7 +34,7 @@ mod = 3e-5
 def written(tmp_path, text, lr=1e-4):
     path = tmp_path / "grid.toml"
     path.write_text(text, encoding="utf-8")
-    return into_grid(str(path), lr, "a test")
+    return into_grid(str(path), lr, "a test").write()
 
 
 def read(path):
@@ -71,7 +71,7 @@ def test_the_old_file_is_kept_and_no_kept_one_is_lost(tmp_path):
     first = written(tmp_path, GRID)
     assert first.backup.name == "grid.toml.bak"
     assert first.backup.read_text(encoding="utf-8") == GRID
-    second = into_grid(str(first.path), 2e-4, "again")
+    second = into_grid(str(first.path), 2e-4, "again").write()
     assert second.backup.name == "grid.toml.bak2"
     assert first.backup.read_text(encoding="utf-8") == GRID
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["grid.toml", "grid.toml.bak", "grid.toml.bak2"]
@@ -79,7 +79,7 @@ def test_the_old_file_is_kept_and_no_kept_one_is_lost(tmp_path):
 
 def test_a_file_with_a_base_of_its_own_keeps_its_shape(tmp_path):
     first = read(written(tmp_path, GRID).path)
-    second = read(into_grid(str(tmp_path / "grid.toml"), 3e-4, "again").path)
+    second = read(into_grid(str(tmp_path / "grid.toml"), 3e-4, "again").write().path)
     assert second.default_lr.value == pytest.approx(3e-4)
     assert rates(second.component_lr) == {
         name: pytest.approx(rate.value * 3) for name, rate in first.component_lr.items()
@@ -89,13 +89,13 @@ def test_a_file_with_a_base_of_its_own_keeps_its_shape(tmp_path):
 def test_the_same_lr_again_changes_nothing(tmp_path):
     path = written(tmp_path, GRID).path
     before = path.read_text(encoding="utf-8")
-    again = into_grid(str(path), 1e-4, "again")
+    again = into_grid(str(path), 1e-4, "again").write()
     assert (again.backup, again.changes) == (None, [])
     assert path.read_text(encoding="utf-8") == before
 
 
 def test_a_new_file_holds_the_lr_and_says_where_it_is_from(tmp_path):
-    result = into_grid(str(tmp_path / "new.toml"), 1.2345678e-4, "lr-grid recommend: 1e-05 to 1e-03")
+    result = into_grid(str(tmp_path / "new.toml"), 1.2345678e-4, "lr-grid recommend: 1e-05 to 1e-03").write()
     assert result.backup is None
     assert read(result.path).default_lr.value == pytest.approx(1.2345678e-4, rel=1e-5)
     assert "# lr-grid recommend: 1e-05 to 1e-03" in result.path.read_text(encoding="utf-8")
@@ -148,7 +148,7 @@ def test_tables_of_blocks_and_modules(tmp_path):
 def test_line_endings_stay(tmp_path):
     path = tmp_path / "grid.toml"
     path.write_bytes(b'ffn_lr = "2x"\r\n\r\n[component_lr]\r\nmod = "3x"\r\n')
-    into_grid(str(path), 1e-4, "a test")
+    into_grid(str(path), 1e-4, "a test").write()
     raw = path.read_bytes()
     assert raw.count(b"\n") == raw.count(b"\r\n") == 5
     assert rates(read(path).component_lr) == {"ffn": 2e-4, "mod": 3e-4}
@@ -194,6 +194,8 @@ def test_spans_of_any_text_that_is_toml_are_its_keys(text):
         ("grid.toml", 'slef_attn_lr = "2x"', "slef_attn_lr"),
         ("grid.toml", 'default_lr = "0.5x"', "default_lr = 0.5x is a multiple of the base LR"),
         ("grid.toml", 'preset = "style"', "the LRs of a preset are multiples of the trainer's LR"),
+        ("grid.toml", 'network_module = "networks.lora"\n', "is a training config, not a grid file"),
+        ("grid.toml", "[model]\npretrained_model_name_or_path = 'x'\n", "is a training config, not a grid file"),
         ("grid.toml", "[per_layer_lr]\nenabled = true\n", "holds a published block"),
     ],
 )
@@ -201,7 +203,7 @@ def test_what_is_no_grid_is_refused_and_left_alone(tmp_path, name, text, told):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     with pytest.raises(GridError) as error:
-        into_grid(str(path), 1e-4, "a test")
+        into_grid(str(path), 1e-4, "a test").write()
     assert told in str(error.value)
     assert path.read_text(encoding="utf-8") == text
     assert list(tmp_path.iterdir()) == [path]
@@ -209,4 +211,59 @@ def test_what_is_no_grid_is_refused_and_left_alone(tmp_path, name, text, told):
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(GridError, match="cannot be written"):
-        into_grid(str(tmp_path / "none/grid.toml"), 1e-4, "a test")
+        into_grid(str(tmp_path / "none/grid.toml"), 1e-4, "a test").write()
+
+
+def test_a_link_stays_a_link_and_the_mode_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    real, link = tmp_path / "real/shared.toml", tmp_path / "grid.toml"
+    real.write_text('ffn_lr = "2x"\n', encoding="utf-8")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    result = into_grid(str(link), 1e-4, "a test").write()
+    assert link.is_symlink()
+    assert read(real).component_lr["ffn"].value == pytest.approx(2e-4)
+    assert real.stat().st_mode & 0o777 == result.backup.stat().st_mode & 0o777 == 0o600
+    assert result.backup.parent == real.parent
+
+
+def test_a_link_to_a_file_that_is_not_there_yet_makes_it(tmp_path):
+    link = tmp_path / "grid.toml"
+    link.symlink_to(tmp_path / "new.toml")
+    into_grid(str(link), 1e-4, "a test").write()
+    assert link.is_symlink()
+    assert read(tmp_path / "new.toml").default_lr.value == 1e-4
+
+
+def test_the_comment_of_an_earlier_recommendation_is_renewed_and_no_other(tmp_path):
+    path = tmp_path / "grid.toml"
+    into_grid(str(path), 1e-4, "lr-grid recommend: 1.0e-04 to 1.0e-04").write()
+    into_grid(str(path), 2e-4, "lr-grid recommend: 1.0e-04 to 4.0e-04").write()
+    assert path.read_text(encoding="utf-8").splitlines()[1:] == [
+        "default_lr = 0.0002  # lr-grid recommend: 1.0e-04 to 4.0e-04"
+    ]
+    again = into_grid(str(path), 2e-4, "lr-grid recommend: 1.5e-04 to 3.0e-04").write()  # the same LR, another range
+    assert again.changes == ["default_lr = 0.0002  # lr-grid recommend: 1.5e-04 to 3.0e-04"]
+    assert into_grid(str(path), 2e-4, "lr-grid recommend: 1.5e-04 to 3.0e-04").write().changes == []
+    path.write_text("default_lr = 1e-4  # the LR of last week\r\nffn_lr = 2e-4\r\n", encoding="utf-8", newline="")
+    into_grid(str(path), 2e-4, "lr-grid recommend: 1.0e-04 to 4.0e-04").write()
+    assert path.read_bytes() == b"default_lr = 0.0002  # the LR of last week\r\nffn_lr = 0.0004\r\n"
+
+
+def test_nothing_is_written_before_it_is_asked_for(tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text('ffn_lr = "2x"\n', encoding="utf-8")
+    job = into_grid(str(path), 1e-4, "a test")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text(encoding="utf-8") == 'ffn_lr = "2x"\n'
+    job.write()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_loop_of_links_and_a_folder_are_told(tmp_path):
+    loop, folder = tmp_path / "loop.toml", tmp_path / "folder.toml"
+    loop.symlink_to(loop)
+    folder.mkdir()
+    for path in (loop, folder):
+        with pytest.raises(GridError, match=r"cannot be (written|read)"):
+            into_grid(str(path), 1e-4, "a test").write()

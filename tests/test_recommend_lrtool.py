@@ -139,7 +139,7 @@ def test_the_implied_offset_leads_back_to_the_lr():
         ({"model": "sdxl turb"}, "Did you mean SDXL Turbo?"),
         ({"scheduler": "Cosin"}, "Did you mean Cosine?"),
         ({"steps": math.inf}, "steps: inf is not a finite number"),
-        ({"steps": 1e9}, "steps: 1e+09 is above"),
+        ({"steps": 1e9}, "steps: 1e+09 is outside -10,000,000 to 10,000,000"),
         ({"warmup": 101}, "warmup: 101 is outside"),
         ({"slider_offset": 1.5}, "offset: 1.5 is outside"),
     ],

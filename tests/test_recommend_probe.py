@@ -8,12 +8,16 @@ import shlex
 import pytest
 import torch
 
+from lr_grid.convert.quoting import split_powershell
 from lr_grid.errors import GridError
 from lr_grid.recommend.probe import check_growth
 from lr_grid.recommend.probe_command import probe_command
 from lr_grid.recommend.probe_log import from_scalars
 from lr_grid.recommend.probe_read import read_probe
+from lr_grid.recommend.probe_script import command
+from lr_grid.recommend.probe_script import script as whole_script
 from lr_grid.recommend.training_probe import probe_of
+from lr_grid.training.shells import BASH, CMD, POWERSHELL
 
 prodigyopt = pytest.importorskip("prodigyopt")
 ASKED = {"d0": 1e-4, "use_bias_correction": True, "safeguard_warmup": True}
@@ -92,11 +96,56 @@ class Unsafe:
 
 def test_a_state_that_holds_more_than_data_is_not_loaded(tmp_path):
     torch.save({"param_groups": [{"d": Unsafe()}]}, tmp_path / "optimizer.bin")
-    with pytest.raises(GridError, match="no optimizer state that can be loaded safely"):
+    with pytest.raises(GridError, match="holds more than the plain data") as error:
         read_probe(str(tmp_path))
-    (tmp_path / "optimizer.bin").write_bytes(b"nothing")
-    with pytest.raises(GridError, match="no optimizer state that can be loaded safely"):
+    assert "weights_only" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("optimizer.bin", "nothing", "is no saved state: expected a --save_state folder"),
+        ("log.txt", "e", "is no saved state: expected a --save_state folder"),
+        ("flux.toml", "network_dim = 4", "is a config, not what its run left behind"),
+        ("train.ps1", "accelerate launch x.py", "is a config, not what its run left behind"),
+    ],
+)
+def test_a_file_that_is_no_state_says_what_was_expected(tmp_path, name, text, told):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(GridError) as error:
+        read_probe(str(tmp_path / name))
+    assert told in str(error.value)
+    assert "weights_only" not in str(error.value)
+
+
+RIGHT = {"d": 1e-3, "d0": 1e-4, "k": 50}
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [
+        ([{**RIGHT, "d": "large"}], "d of parameter group 0 is 'large', not a number above 0"),
+        ([RIGHT, {**RIGHT, "d0": 0}], "d0 of parameter group 1 is 0, not a number above 0"),
+        ([{**RIGHT, "d": math.nan}], "d of parameter group 0 is nan, not a number above 0"),
+        ([{**RIGHT, "d": math.inf}], "d of parameter group 0 is inf"),
+        ([{**RIGHT, "d": True}], "d of parameter group 0 is True"),
+        ([{**RIGHT, "k": "fifty"}], "k of parameter group 0 is 'fifty', not a number of steps"),
+        ([{**RIGHT, "k": math.nan}], "k of parameter group 0 is nan"),
+        ([{**RIGHT, "k": -1}], "k of parameter group 0 is -1"),
+        ([RIGHT, 3], "parameter group 1 is int, not a table"),
+        (3, "holds no optimizer state"),
+    ],
+)
+def test_a_state_that_prodigy_does_not_write_is_told(tmp_path, groups, told):
+    torch.save({"param_groups": groups}, tmp_path / "optimizer.bin")
+    with pytest.raises(GridError) as error:
         read_probe(str(tmp_path))
+    assert told in str(error.value)
+
+
+def test_settings_of_a_strange_type_are_shown(tmp_path):
+    torch.save({"param_groups": [{**RIGHT, "d_coef": "two"}]}, tmp_path / "optimizer.bin")
+    assert any("d_coef='two'" in note for note in read_probe(str(tmp_path)).notes)
 
 
 def test_several_states_are_listed(tmp_path):
@@ -113,9 +162,9 @@ def test_d_itself_is_taken_with_a_remark():
     assert "nothing of its run was checked" in probe.notes[0]
 
 
-@pytest.mark.parametrize("path", ["0", "-1e-4", "3", "nan"])
+@pytest.mark.parametrize("path", ["0", "-1e-4", "3", "nan", "1e-320", "1e999"])
 def test_a_number_that_is_no_d_is_refused(path):
-    with pytest.raises(GridError, match="d is a number above 0 and below 1"):
+    with pytest.raises(GridError, match="d is a number from 1e-12 to below 1"):
         read_probe(path)
 
 
@@ -171,6 +220,12 @@ def test_a_logs_product_is_divided_by_the_logged_lr():
 def test_a_log_whose_d_never_moved_is_no_result():
     with pytest.raises(GridError, match=r"d is still d0 = 0\.0001"):
         from_scalars("log", {"lr/d*lr": by_step([1e-4] * 50)})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1e-4])
+def test_a_log_whose_d_is_no_number_names_the_step(value):
+    with pytest.raises(GridError, match=r"log \(lr/d\*lr\): d at step 2 is"):
+        from_scalars("log", {"lr/d*lr": by_step([1e-4, value, 1e-3])})
 
 
 def test_a_log_of_groups_with_a_d_of_their_own_says_so():
@@ -294,7 +349,7 @@ def test_musubi_tuner_knows_prodigy_by_its_path_only():
     [
         (None, {"network_module": "networks.lora"}, 1e-4, "the training script cannot be told"),
         ("sdxl_train.py", {}, 1e-4, "there is no network_module"),
-        ("train_network.py", {"network_module": "networks.lora"}, 2, "--probe_d0 must be above 0 and below 1"),
+        ("train_network.py", {"network_module": "networks.lora"}, 2, "--probe_d0 must be from 1e-12 to below 1"),
         ("train_network.py", {"network_module": "lr_grid.network"}, 1e-4, "needs base=..."),
     ],
 )
@@ -311,17 +366,21 @@ COMMAND = (
 )
 
 
+def of_text(text: str, d0: float = 1e-4):
+    return probe_of(text, d0, is_text=True)
+
+
 def test_a_pasted_command_keeps_its_launch_its_folder_and_its_variables():
-    probe = probe_of(COMMAND, 1e-4)
+    probe, shell = of_text(COMMAND)
     assert probe.argv[:5] == ["accelerate", "launch", "--num_processes", "1", "/opt/sd-scripts/flux_train_network.py"]
-    text = probe.shell()
+    text = command(shell, probe.argv)
     assert '--pretrained_model_name_or_path "$MODEL" \\\n' in text
     assert shlex.split(text.replace("\\\n", " ")) == probe.argv
 
 
 def test_a_pasted_command_may_be_longer_than_a_file_name():
     long = f"{COMMAND} --logging_dir {'/logs' * 200}"
-    assert flags(probe_of(long, 1e-4).argv)["--logging_dir"] == ["/logs" * 200]
+    assert flags(of_text(long)[0].argv)["--logging_dir"] == ["/logs" * 200]
 
 
 def test_a_script_file_and_a_config_file_give_the_same_probe(tmp_path):
@@ -333,11 +392,121 @@ def test_a_script_file_and_a_config_file_give_the_same_probe(tmp_path):
         '[b]\nnetwork_module = "networks.lora_flux_grid"\nnetwork_args = ["self_attn_lr=2x"]\n',
         encoding="utf-8",
     )
-    wanted = flags(probe_of(COMMAND, 1e-4).argv)
-    assert flags(probe_of(str(script), 1e-4).argv) == wanted
-    assert flags(probe_of(str(config), 1e-4).argv) == wanted
+    wanted = flags(of_text(COMMAND)[0].argv)
+    assert flags(probe_of(str(script), 1e-4)[0].argv) == wanted
+    assert flags(probe_of(str(config), 1e-4)[0].argv) == wanted
 
 
 def test_a_config_that_is_wrong_is_told_before_a_probe_is_made_of_it():
     with pytest.raises(GridError, match="unet_lrs"):
-        probe_of(COMMAND.replace("--unet_lr ", "--unet_lrs "), 1e-4)
+        of_text(COMMAND.replace("--unet_lr ", "--unet_lrs "))
+
+
+KOHYA_SS = """\
+clip_skip = 1
+dynamo_backend = "no"
+epoch = 10
+lr_scheduler = "cosine"
+lr_scheduler_args = []
+max_token_length = 75
+mem_eff_save = false
+network_alpha = 1
+network_args = []
+network_dim = 8
+network_module = "networks.lora"
+noise_offset_type = "Original"
+optimizer_args = []
+optimizer_type = "AdamW8bit"
+output_dir = "out"
+persistent_data_loader_workers = 0
+highvram = 1
+pretrained_model_name_or_path = "stable-diffusion-xl-base-1.0"
+text_encoder_lr = []
+train_data_dir = "img"
+unet_lr = 0.0001
+xformers = true
+"""
+
+
+def test_a_config_of_a_gui_is_usable_without_what_the_trainers_parser_would_stop_at(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(KOHYA_SS, encoding="utf-8")
+    probe, _ = probe_of(str(config), 1e-4)
+    given = flags(probe.argv)
+    assert (given["--network_dim"], given["--xformers"], given["--highvram"]) == (["8"], [], [])
+    for gone in ("epoch", "mem_eff_save", "noise_offset_type", "dynamo_backend", "max_token_length"):
+        assert f"--{gone}" not in given
+        assert any(one.startswith(f"{gone} ") for one in probe.left_out)
+    assert "--persistent_data_loader_workers" not in given
+    assert "--text_encoder_lr" not in given
+    config.write_text(KOHYA_SS.replace("unet_lr = 0.0001", 'unet_lr = "0.0001"'), encoding="utf-8")
+    with pytest.raises(GridError, match="unet_lr: wants a number") as error:
+        probe_of(str(config), 1e-4)
+    assert len(error.value.problems) == 1
+
+
+def test_a_grid_file_is_no_training_config(tmp_path):
+    grid = tmp_path / "grid.toml"
+    grid.write_text('self_attn_lr = "2x"\n[component_lr]\nffn = "0.5x"\n', encoding="utf-8")
+    with pytest.raises(GridError, match=r"grid\.toml: is a grid file, not a training config"):
+        probe_of(str(grid), 1e-4)
+
+
+def test_a_missing_file_with_a_space_in_its_name_is_a_missing_file():
+    with pytest.raises(GridError, match=r"my config\.toml: no such file"):
+        probe_of("my config.toml", 1e-4)
+
+
+WORDS = [
+    "accelerate",
+    "launch",
+    "x.py",
+    "--output_dir",
+    "my out",
+    "--a",
+    'say "hi"',
+    "--b",
+    "don't, `x`",
+    "--c",
+    "a&b|c",
+]
+
+
+def test_a_powershell_script_gets_a_probe_for_powershell(tmp_path):
+    script = tmp_path / "train.ps1"
+    line = COMMAND.replace(" --network_module", " `\n  --network_module")
+    script.write_text(line.replace("'my out'", '"C:\\my out"'), encoding="utf-8")
+    probe, shell = probe_of(str(script), 1e-4)
+    assert shell is POWERSHELL
+    text = command(shell, probe.argv)
+    assert " `\n  --output_dir 'C:\\my out' `\n" in text
+    assert '--pretrained_model_name_or_path "$MODEL"' in text
+    assert "\\\n" not in text
+    assert split_powershell(command(POWERSHELL, WORDS)) == WORDS
+    assert command(POWERSHELL, ["my python.exe", "x.py"]) == "& 'my python.exe' x.py"
+
+
+def test_a_batch_file_gets_a_probe_on_one_line_with_its_own_comments(tmp_path):
+    script = tmp_path / "train.bat"
+    script.write_text(COMMAND.replace("'my out'", '"my out"').replace("$MODEL", "%MODEL%"), encoding="utf-8")
+    probe, shell = probe_of(str(script), 1e-4)
+    assert shell is CMD
+    text = whole_script(shell, probe.argv, ["before"], ["after"])
+    before, line, after = text.split("\n")
+    assert (before, after) == ("rem before", "rem after")
+    assert "--pretrained_model_name_or_path %MODEL% " in line
+    quoted = (r'"my out"', r'--a "say \"hi\""', '--b "don\'t, `x`"', '--c "a&b|c"')
+    assert command(CMD, WORDS).endswith(" ".join(quoted))
+    assert command(CMD, ["a b\\"]) == r'"a b\\"'
+
+
+@pytest.mark.parametrize("shell", [BASH, POWERSHELL, CMD])
+def test_a_remark_stays_a_remark_whatever_a_value_holds(shell):
+    lines = whole_script(shell, ["x.py"], ["left out: sample_prompts a\nrm -rf b\r\nc"], []).split("\n")
+    assert len(lines) == 2
+    assert lines[0].endswith("left out: sample_prompts a rm -rf b c")
+
+
+def test_a_variable_beside_quotes_stays_one_word_of_bash():
+    assert command(BASH, ['$A "b" `c`']) == r'"$A \"b\" \`c\`"'
+    assert command(BASH, ["$A/b"]) == '"$A/b"'

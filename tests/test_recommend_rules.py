@@ -12,10 +12,11 @@ from lr_grid.errors import GridError
 from lr_grid.models.catalogue import ALIASES, model_names
 from lr_grid.recommend import rules
 from lr_grid.recommend.anchors import DEFAULT, FULL, LORA
-from lr_grid.recommend.disagreements import disagreements
+from lr_grid.recommend.disagreements import Case, cases, disagreements
 from lr_grid.recommend.models import find_lrtool_model, lora_anchor
 from lr_grid.recommend.optimizers import OPTIMIZERS, find_optimizer
-from lr_grid.recommend.recommendation import Known, Range, Setup, recommend
+from lr_grid.recommend.recommendation import Range, recommend
+from lr_grid.recommend.run_setup import Known, Setup
 
 OWN = [name for name in model_names() if "/" not in name]
 USED = [name for name, kind in OPTIMIZERS.items() if not kind.own_lr and kind.ratio]
@@ -70,7 +71,7 @@ def test_rs_lora_counts_as_alpha_times_sqrt_rank():
 def test_an_alpha_that_is_not_given_is_the_trainers_1():
     result = recommend(Setup("flux", rank=32))
     assert result.lr == recommend(Setup("flux", rank=32, alpha=1)).lr
-    assert any("alpha 1, is meant" in note for note in result.notes)
+    assert result.assumed == ["alpha 1, the trainers' default: no --alpha is given"]
 
 
 def test_bigger_batches_raise_the_lr_by_the_root_or_for_sgd_in_proportion():
@@ -181,6 +182,14 @@ def test_uncertainties_add_in_squares():
         (Setup("flux", loraplus=-1), "--loraplus_lr_ratio must be a number above 0"),
         (Setup("flux", rank=8, full_finetune=True), "--rank means nothing with --full_finetune"),
         (Setup(known=Known(1e-4, rank=8)), "give both or neither"),
+        (Setup(known=Known(1e-4, alpha=4), rank=8), "--known alpha=4 needs rank=... beside it"),
+        (Setup(known=Known(1e-4, optimizer="foo")), "--known optimizer: 'foo' is unknown"),
+        (Setup(known=Known(1e300)), "--known lr must be from 1e-12 to 1000, not 1e+300"),
+        (Setup("flux", rank=1e308, alpha=1e-308), "--rank must be from 1e-06 to 1e+06, not 1e+308"),
+        (Setup("flux", rank=1e308, alpha=1e-308), "--alpha must be from 1e-06 to 1e+06, not 1e-308"),
+        (Setup("flux", batch_size=10**200), "--batch_size must be from 1 to 1e+09, not 10000000... (201 digits)"),
+        (Setup("flux", gradient_accumulation=10**400), "--gradient_accumulation must be from 1 to 1e+09, not 10000000"),
+        (Setup("flux", loraplus=1e200), "--loraplus_lr_ratio must be from 1e-06 to 1e+06"),
     ],
 )
 def test_what_has_no_answer_is_refused(setup, told):
@@ -197,7 +206,7 @@ def test_all_problems_of_a_setup_are_told_at_once():
 
 def about(**values) -> dict[str, tuple[float, float]]:
     plain = {"rank": 16, "alpha": 16, "batch_size": 1, "accumulation": 1, "optimizer": "AdamW"}
-    return {one.about: (one.lrtool, one.rules) for one in disagreements(**{**plain, **values})}
+    return {one.about: (one.lrtool, one.rules) for one in disagreements(Case(**{**plain, **values}))}
 
 
 def test_where_the_methods_point_in_different_directions():
@@ -243,3 +252,48 @@ def test_optimizers_by_the_names_that_people_use():
     assert find_optimizer("prodigyopt.Prodigy")[1].own_lr
     assert find_optimizer("PagedAdamW8bit")[0] == "PagedAdamW8bit"
     assert "AdamWScheduleFree" in USED
+
+
+@pytest.mark.parametrize(
+    ("known", "alpha", "factor", "count"),
+    [
+        (Known(1e-4, rank=16, alpha=1), None, 1.0, 1),
+        (Known(1e-4, rank=16), None, 1.0, 2),
+        (Known(1e-4, rank=16), 4, 0.5, 1),
+        (Known(1e-4), 4, 0.5, 2),
+        (Known(1e-4, rank=16, alpha=4), None, 2.0, 1),
+        (Known(1e-4, rank=16, alpha=4), 4, 1.0, 0),
+    ],
+)
+def test_what_a_known_run_or_the_new_one_leaves_out_is_the_trainers_default_and_said(known, alpha, factor, count):
+    result = recommend(Setup(known=known, rank=32, alpha=alpha))
+    assert result.lr.typical == pytest.approx(1e-4 * factor)
+    assert len(result.assumed) == count
+    assert all("the trainers' default" in one for one in result.assumed)
+
+
+def test_a_known_run_without_sizes_compares_none():
+    assert recommend(Setup(known=Known(1e-4))).assumed == []
+    assert recommend(Setup(known=Known(1e-4), rank=4, alpha=1)).lr.typical == pytest.approx(1e-4)
+
+
+def test_rs_lora_says_what_its_alpha_counts_as():
+    rule = recommend(Setup("flux", rank=16, alpha=16, rs_lora=True)).rules[0]
+    assert "rank 16, alpha 16 (counts as alpha 64, by alpha / sqrt(rank)) against" in rule.why
+
+
+def test_disagreements_start_from_the_known_run_and_take_the_rules_values():
+    known = Known(1e-4, rank=16, alpha=16, batch=4)
+    same = Setup(known=known, rank=16, alpha=16, batch_size=4)
+    assert disagreements(*cases(same)) == []
+    found = {one.about: one for one in disagreements(*cases(Setup(known=known, rank=16)))}
+    assert set(found) == {"alpha/rank", "batch"}
+    assert (found["alpha/rank"].lrtool, found["alpha/rank"].rules) == (pytest.approx(0.25), pytest.approx(4))
+    assert found["alpha/rank"].rules == pytest.approx(recommend(Setup(known=known, rank=16)).rules[0].typical)
+    assert "alpha 1 at rank 16, against alpha 16 at rank 16" in found["alpha/rank"].text
+    assert (found["batch"].lrtool, found["batch"].rules) == (pytest.approx(2), pytest.approx(0.5))
+    wider = Setup(known=known, rank=64, alpha=32, batch_size=4)  # both lower it
+    assert disagreements(*cases(wider)) == []
+    stable = disagreements(*cases(Setup("flux", rank=16, alpha=32, rs_lora=True)))[0]
+    assert (stable.lrtool, stable.rules) == (pytest.approx(2**0.5), pytest.approx(8**-0.5))
+    assert "alpha 32 (counts as alpha 128) at rank 16" in stable.text

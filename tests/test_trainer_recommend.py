@@ -22,7 +22,7 @@ COMMAND = (
 
 
 def test_the_printed_probe_runs_and_its_state_and_log_say_the_same(sd_scripts: SdScripts, tmp_path: Path) -> None:
-    probe = probe_of(COMMAND.format(logs=tmp_path / "logs"), 1e-5)
+    probe, _ = probe_of(COMMAND.format(logs=tmp_path / "logs"), 1e-5, is_text=True)
     flags = probe.argv[probe.argv.index("flux_train_network.py") + 1 :]
     sd_scripts.run("flux_train_network.py", "flux", workdir=tmp_path, extra=flags, probe=False).expect_success()
     (state,) = tmp_path.rglob("last_probe-state")

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from lr_grid.cli import source
+
+if TYPE_CHECKING:
+    from lr_grid.recommend.into_grid import Written
+    from lr_grid.recommend.ways import Outcome
 
 _DESCRIPTION = """\
 A base LR to start from: the one that a grid's relative LRs multiply.
@@ -21,6 +26,7 @@ examples:
   lr-grid recommend --known lr=1e-4 rank=16 alpha=16 --rank 64 --alpha 32          # from a run of your own
   lr-grid recommend --method lrtool --model sdxl --images 40 --steps 2000 --rank 32 --alpha 16 --base_lr 1e-4
   lr-grid recommend --probe-command config.toml > probe.sh                         # run it in the trainer's folder
+  lr-grid recommend --probe-command -- accelerate launch flux_train_network.py --network_module networks.lora_flux ...
   lr-grid recommend --from-probe output/name_probe-state --into grid.toml"""
 
 
@@ -44,9 +50,12 @@ def add_parser(commands) -> None:
     add(
         "--probe-command",
         "--probe_command",
-        metavar="CONFIG|COMMAND",
-        help="a config TOML, a script, or a command line",
+        nargs="?",
+        const="",
+        metavar=source.METAVAR,
+        help=source.HELP,
     )
+    add("words", nargs="*", metavar="WORD", help="of the command line of --probe-command")
     add("--probe_d0", type=float, help="d0 of the probe (1e-4); the factor holds where d comes to about 10 d0")
     add("--model", help="flux, sdxl, wan-14b, ...; any that lr-grid knows by name")
     add("--rank", type=float, help="network_dim")
@@ -79,100 +88,60 @@ def add_parser(commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the one of the four that is asked for."""
-    from lr_grid.recommend import options
+    from lr_grid.recommend import options, ways
 
     way = options.asked_for(args)
     if way == options.COMMAND:
         return _probe_command(args)
-    if way == options.LRTOOL:
-        return _lrtool(args)
-    return _probe(args) if way == options.PROBE else _rules(args)
-
-
-def _rules(args: argparse.Namespace) -> int:
-    from lr_grid.recommend import report
-    from lr_grid.recommend.disagreements import disagreements
-    from lr_grid.recommend.options import setup
-    from lr_grid.recommend.recommendation import LIMITS, recommend
-
-    given = setup(args)
-    result = recommend(given)
-    batch = given.batch_size, given.gradient_accumulation
-    differing = [] if result.own_lr else disagreements(given.rank, given.alpha or 1.0, *batch, given.optimizer)
-    data: dict[str, Any] = {"method": "rules", "model": result.model, "optimizer": result.optimizer, "lr": result.lr}
-    data |= {"takes_grid": not result.own_lr, "anchor": result.anchor, "anchor_source": result.anchor_source}
-    data |= {"rules": result.rules, "disagreements": differing, "notes": [*result.notes, *LIMITS]}
-    return _finish(
-        args, data, lambda out: report.show_rules(out, result, differing), result.lr, takes_grid=not result.own_lr
-    )
-
-
-def _probe(args: argparse.Namespace) -> int:
-    from lr_grid.recommend import report
-    from lr_grid.recommend.probe import LIMITS
-    from lr_grid.recommend.probe_read import read_probe
-    from lr_grid.recommend.recommendation import from_probe
-
-    name = args.optimizer or "AdamW"
-    rules = from_probe(name, args.loraplus_lr_ratio)
-    probe = read_probe(args.from_probe)
-    lr = probe.lr().under(rules)
-    data = {"method": "from-probe", "optimizer": name, "lr": lr, "probe": probe, "rules": rules, "notes": LIMITS}
-    return _finish(args, data, lambda out: report.show_probe(out, probe, lr, rules, name), lr)
-
-
-def _lrtool(args: argparse.Namespace) -> int:
-    from lr_grid.recommend import lrtool, lrtool_profile, report
-    from lr_grid.recommend.disagreements import disagreements
-    from lr_grid.recommend.lrtool_limits import limits
-    from lr_grid.recommend.options import configuration
-    from lr_grid.recommend.recommendation import Range
-
-    chosen, defaults = configuration(args)
-    statistics = lrtool.statistics(chosen)
-    differing = disagreements(chosen.rank, chosen.alpha, chosen.batch, chosen.grad_accum, chosen.optimizer)
-    lr = statistics["adjusted_lr"]
-    data: dict[str, Any] = {"method": "lrtool", "configuration": lrtool_profile.as_table(chosen)}
-    data |= {"statistics": statistics, "defaults": defaults, "disagreements": differing, "notes": limits(chosen)}
-    if args.base_lr is not None:
-        data["implied_offset"] = lrtool.implied_offset(chosen, args.base_lr)
-    if args.save_profile:
-        lrtool_profile.save(args.save_profile, chosen, statistics)
-
-    def show(out) -> None:
-        report.show_lrtool(out, chosen, statistics, defaults, differing)
-        if args.base_lr is not None:
-            outside = "" if -1 <= data["implied_offset"] <= 1 else ", outside LRTool's slider"
-            out.print(f"Your {args.base_lr:g} is LRTool's LR at offset {data['implied_offset']:+.1%}{outside}.")
-
-    return _finish(args, data, show, Range(lr, lr, lr), told=True)
-
-
-def _finish(args, data: dict[str, Any], show, lr, *, takes_grid: bool = True, told: bool = False) -> int:
-    """--into, then the output: text for people or JSON for machines. ``told``: where --base_lr stands was said."""
-    from lr_grid.cli.output import console, print_json
-    from lr_grid.errors import GridError
-    from lr_grid.recommend.into_grid import into_grid
-    from lr_grid.recommend.report import base_lr_line, lr_text, show_written
-
-    written = None
-    if args.into:
-        if not takes_grid:
-            raise GridError(["--into: this optimizer finds its LR itself, and takes no grid"])
-        if lr.typical <= 0:
-            raise GridError([f"--into: an LR of {lr.typical:g} trains nothing"])
-        written = into_grid(args.into, lr.typical, f"lr-grid recommend: {lr_text(lr.low)} to {lr_text(lr.high)}")
-        data["into"] = {"path": str(written.path), "backup": str(written.backup or ""), "changes": written.changes}
+    outcome = {options.LRTOOL: ways.by_lrtool, options.PROBE: ways.by_probe, options.RULES: ways.by_rules}[way](args)
+    written = _write(args, outcome)
     if args.json:
-        print_json(_plain(data))
+        from lr_grid.cli.output import print_json
+
+        print_json(_plain(outcome.data))
         return 0
+    from lr_grid.cli.output import console
+    from lr_grid.recommend.report import show_written
+
     out = console()
-    show(out)
-    if args.base_lr is not None and not told:
-        out.print(base_lr_line(args.base_lr, lr))
+    outcome.show(out)
     if written:
         show_written(out, written)
     return 0
+
+
+def _write(args: argparse.Namespace, outcome: Outcome) -> Written | None:
+    """--into and --save_profile: all is checked before anything is written.
+
+    Raises: GridError.
+    """
+    from lr_grid.errors import GridError
+    from lr_grid.files import check_writable, real_path
+    from lr_grid.recommend.grid_text import OUR_COMMENT
+    from lr_grid.recommend.into_grid import into_grid
+    from lr_grid.recommend.report import lr_text
+
+    lr, job = outcome.lr, None
+    if args.into:
+        if not outcome.takes_grid:
+            raise GridError(["--into: this optimizer finds its LR itself, and takes no grid"])
+        if lr.typical <= 0:
+            raise GridError([f"--into: an LR of {lr.typical:g} trains nothing"])
+        job = into_grid(args.into, lr.typical, f"{OUR_COMMENT} {lr_text(lr.low)} to {lr_text(lr.high)}")
+    if args.save_profile and outcome.profile:
+        profile = real_path(args.save_profile)
+        check_writable(profile, f"--save_profile {args.save_profile}")
+        if job and job.result.path == profile:
+            raise GridError([f"--into and --save_profile name one file, {profile}"])
+        outcome.profile(profile)
+    if job is None:
+        return None
+    written = job.write()
+    outcome.data["into"] = {
+        **{"path": str(written.path), "backup": str(written.backup or "")},
+        **{"changes": written.changes, "kept": written.kept},
+    }
+    return written
 
 
 def _plain(value: Any) -> Any:
@@ -188,16 +157,21 @@ def _plain(value: Any) -> Any:
 def _probe_command(args: argparse.Namespace) -> int:
     from lr_grid.cli.output import print_json
     from lr_grid.recommend.probe import D0
+    from lr_grid.recommend.probe_script import script, word
     from lr_grid.recommend.training_probe import probe_of
 
-    probe = probe_of(args.probe_command, D0 if args.probe_d0 is None else args.probe_d0)
+    words = [one for one in (args.probe_command, *args.words) if one]
+    text = source.command_in(words)
+    d0 = D0 if args.probe_d0 is None else args.probe_d0
+    probe, shell = probe_of(words[0] if text is None else text, d0, is_text=text is not None)
     if args.json:
-        print_json({"argv": probe.argv, "state": probe.state, "left_out": probe.left_out})
+        print_json({"argv": probe.argv, "shell": shell.name, "state": probe.state, "left_out": probe.left_out})
         return 0
-    print("# A Prodigy run of 50 steps, flat: LR 1 everywhere, no grid. Run it where you run the trainer.")
-    print("# Prodigy comes from: pip install prodigyopt")
-    for left_out in probe.left_out:
-        print(f"# left out: {left_out}")
-    print(probe.shell())
-    print(f"# then: lr-grid recommend --from-probe {shlex.quote(probe.state)}")
+    before = [
+        "A Prodigy run of 50 steps, flat: LR 1 everywhere, no grid. Run it where you run the trainer.",
+        "Prodigy comes from: pip install prodigyopt",
+        *(f"left out: {left_out}" for left_out in probe.left_out),
+    ]
+    after = [f"then: lr-grid recommend --from-probe {word(shell, probe.state)}"]
+    print(script(shell, probe.argv, before, after))
     return 0

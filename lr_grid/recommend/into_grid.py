@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,50 +24,66 @@ else:
     import tomli as tomllib
 
 from lr_grid.errors import GridError, Problems
-from lr_grid.files import write_text
+from lr_grid.files import check_writable, real_path, write_text
 from lr_grid.grid_settings import GridSettings
-from lr_grid.gridfile import PUBLISHED_BLOCK, GridFile, read_table
-from lr_grid.keys import PRESET_KEYS
-from lr_grid.recommend.toml_spans import top_end, values
+from lr_grid.gridfile import GridFile, read_table
+from lr_grid.keys import PRESET_KEYS, is_grid_key
+from lr_grid.recommend.grid_text import KEYS, insert, published_only, rewrite, text_of
 from lr_grid.settings import PUBLISHED_DEFAULTS, read_settings
-from lr_grid.values import NUMBER, Rate, flag
-from lr_grid.words import COMPONENTS
-
-_COMPONENT_KEYS = tuple(f"{component}_lr" for component in COMPONENTS)
-_KEYS = frozenset((*_COMPONENT_KEYS, "component_lr", "default_lr", "block_lr", "module_lr"))
-# An LR in a value: what stands before it, and no key behind it ("7" = ...). module_lr's regexes may hold numbers
-# between brackets and commas: there an LR stands behind a colon, or is the whole value.
-_END = r"(?=\s*(?:[\"',\]}]|$))(?![\"']?\s*=)"
-_WHOLE = rf"(?P<quote>[\"'])(?P<whole>{NUMBER})[xX](?P=quote)(?!\s*=)"
-_BARE = rf"(?P<number>{NUMBER})(?P<x>[xX]?){_END}"
-_RATE = re.compile(rf"(?P<before>^|[\"':,\[{{=\s])(?:{_WHOLE}|{_BARE})")
-_MODULE_RATE = re.compile(rf"(?P<before>^[\"']?|[:=]\s*[\"']?)(?:{_WHOLE}|{_BARE})")
+from lr_grid.training.tables import owners
+from lr_grid.values import Rate
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was done: the file, where the old one is kept, and one line a change."""
+    """What was done, or is to be done: the file, where the old one is kept, and one line a change."""
 
     path: Path
     backup: Path | None
     changes: list[str]
+    kept: list[str]
+    """Absolute LRs that follow no base and stay as they were, one line each."""
 
 
-def into_grid(path: str, lr: float, comment: str) -> Written:
-    """Writes a base LR (absolute) into a grid file, which is made where there is none.
+@dataclass(frozen=True)
+class Job:
+    """A rewriting that was found to be right, and is not yet done."""
+
+    result: Written
+    text: str
+
+    def write(self) -> Written:
+        """Does it.
+
+        Raises: GridError where a file cannot be written.
+        """
+        if not self.result.changes:
+            return self.result
+        if self.result.backup:
+            try:
+                shutil.copy2(self.result.path, self.result.backup)
+            except OSError as error:
+                raise GridError([f"{self.result.backup}: cannot be written: {error.strerror or error}"]) from None
+        write_text(self.result.path, self.text)
+        return self.result
+
+
+def into_grid(path: str, lr: float, comment: str) -> Job:
+    """A base LR (absolute) into a grid file, which is made where there is none. Nothing is written yet.
 
     Args:
         comment: one line that says where the LR comes from.
 
-    Raises: GridError where the file is no TOML grid, or cannot be rewritten safely; then it is left as it is.
+    Raises: GridError where the file is no TOML grid, cannot be rewritten safely, or cannot be written.
     """
-    file = Path(path).expanduser()
-    if file.suffix.lower() != ".toml":
+    if Path(path).suffix.lower() != ".toml":
         raise GridError([f"--into: {path}: give the name of a .toml grid"])
-    line = f"default_lr = {_text(lr)}  # {comment}"
+    file = real_path(path)
+    check_writable(file, f"--into: {path}")
+    line = f"default_lr = {text_of(lr)}  # {comment}"
     if not file.exists():
-        write_text(file, f"# An lr-grid file: --network_args grid={file.name}\n{line}\n")
-        return Written(file, None, [f"default_lr = {_text(lr)}"])
+        text = f"# An lr-grid file: --network_args grid={file.name}\n{line}\n"
+        return Job(Written(file, None, [f"default_lr = {text_of(lr)}"], []), text)
     old, table = _read(file, path)
     before = _settings(path, table)
     base = before.default_lr
@@ -80,29 +94,18 @@ def into_grid(path: str, lr: float, comment: str) -> Written:
                 "key: give the components that it is meant for their own (self_attn_lr, ..., other_lr)"
             ]
         )
-    scale = lr / base.value if base and not base.relative and base.value else None
+    has_base = base is not None and not base.relative and base.value != 0
+    scale = lr / base.value if base and has_base else None
     if scale and math.isclose(scale, 1.0, rel_tol=1e-6):
         scale = None
-    changes: list[str] = []
-    new = _rewrite(old, lr, scale, changes)
+    new = rewrite(old, lr, scale, comment)
     added = [] if "default_lr" in table else [line]
-    for key in _published_only(table) if scale else ():
-        added.append(f"{key} = {_text(PUBLISHED_DEFAULTS[key] * scale)}  # published default, scaled")
-    new = _insert(new, added)
-    changes += [line.partition("  #")[0] for line in added]
-    _check(path, table, before, new, lr, scale)
-    if new == old:
-        return Written(file, None, [])
-    backup = _backup(file)
-    shutil.copy2(file, backup)
-    write_text(file, new)
-    return Written(file, backup, changes)
-
-
-def _text(lr: float) -> str:
-    """A TOML float of six digits."""
-    text = f"{lr:.6g}"
-    return text if re.search(r"[.e]", text) else f"{text}.0"
+    for key in published_only(table) if scale else ():
+        added.append(f"{key} = {text_of(PUBLISHED_DEFAULTS[key] * scale)}  # published default, scaled")
+    text = insert(new.text, added)
+    _check(path, table, before, text, lr, scale)
+    changes = new.changes + [one.partition("  #")[0] for one in added]
+    return Job(Written(file, _backup(file) if changes else None, changes, [] if has_base else new.kept), text)
 
 
 def _read(file: Path, path: str) -> tuple[str, dict[str, Any]]:
@@ -119,6 +122,9 @@ def _settings(path: str, table: dict[str, Any]) -> GridSettings:
 
     Raises: GridError where it is no grid, or a published block (whose LRs are another tool's to write).
     """
+    if _is_training(table):
+        cure = "name the file of its grid (network_args grid=...), or one that is to be made"
+        raise GridError([f"--into: {path}: is a training config, not a grid file: {cure}"])
     named = [key for key in PRESET_KEYS if key in table]
     if named:
         cure = "give the trainer the LR (--unet_lr) and leave the file as it is"
@@ -135,48 +141,10 @@ def _settings(path: str, table: dict[str, Any]) -> GridSettings:
     return settings
 
 
-def _rewrite(text: str, lr: float, scale: float | None, changes: list[str]) -> str:
-    """The text with every LR that follows the base replaced; notes each changed key."""
-
-    def replaced(match: re.Match[str]) -> str:
-        if match["whole"]:
-            return match["before"] + _text(float(match["whole"]) * lr)
-        if match["x"]:
-            return match["before"] + _text(float(match["number"]) * lr)
-        return match["before"] + _text(float(match["number"]) * scale) if scale and float(match["number"]) else match[0]
-
-    result, done = [], 0
-    for value in values(text):
-        name = value.section or value.key
-        if name not in _KEYS:
-            continue
-        pattern = _MODULE_RATE if name == "module_lr" else _RATE
-        old = [text[start:end] for start, end in value.code]
-        new = [pattern.sub(replaced, piece) for piece in old]
-        for (start, end), piece in zip(value.code, new, strict=True):
-            result += [text[done:start], piece]
-            done = end
-        if new != old:
-            key = f"{value.section}.{value.key}" if value.section else value.key
-            changes.append(f"{key} = {' '.join(''.join(new).split())}")
-    return "".join(result) + text[done:]
-
-
-def _published_only(table: Mapping[str, Any]) -> list[str]:
-    """Component LRs that per_layer_lr=true fills with its published defaults, as the file does not give them."""
-    if not flag(table.get(PUBLISHED_BLOCK, False)) or "component_lr" in table:
-        return []
-    return [key for key in _COMPONENT_KEYS if key in PUBLISHED_DEFAULTS and key not in table]
-
-
-def _insert(text: str, lines: list[str]) -> str:
-    """Adds lines below the last key of the top."""
-    if not lines:
-        return text
-    end = top_end(text)
-    newline = "\r\n" if "\r\n" in text else "\n"
-    head = text[:end].rstrip()
-    return head + newline * bool(head) + newline.join(lines) + (text[len(head) : end] or newline) + text[end:]
+def _is_training(table: dict[str, Any]) -> bool:
+    """Whether a TOML holds a trainer's arguments (at the top or in tables, as --config_file takes them)."""
+    nested = [key for value in table.values() if isinstance(value, dict) for key in value]
+    return any(not is_grid_key(key) and owners(key) for key in (*table, *nested))
 
 
 def _backup(file: Path) -> Path:
@@ -208,9 +176,9 @@ def _check(path: str, table: dict[str, Any], before: GridSettings, new: str, lr:
         not after[key].relative and math.isclose(after[key].value, value, rel_tol=1e-5)
         for key, value in expected.items()
     )
-    others, others_after = ({key: v for key, v in one.items() if key not in _KEYS} for one in (table, after_table))
+    others, others_after = ({key: v for key, v in one.items() if key not in KEYS} for one in (table, after_table))
     if not same or others != others_after:
-        cure = f"set default_lr = {_text(lr)} and the LRs that follow it by hand"
+        cure = f"set default_lr = {text_of(lr)} and the LRs that follow it by hand"
         raise GridError([f"--into: {path}: is written in a way that cannot be changed line by line; {cure}"])
 
 

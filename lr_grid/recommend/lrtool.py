@@ -13,11 +13,14 @@ from typing import Any
 
 from lr_grid.errors import GridError
 from lr_grid.recommend import lrtool_tables as tables
+from lr_grid.recommend.bounds import shown
 from lr_grid.recommend.lrtool_schedules import SCHEDULES, root_mean_square
 from lr_grid.recommend.names import nearest
 
 MOST_STEPS = 10_000_000
 """The RMS is summed step by step: beyond this it would take longer than anybody waits."""
+MOST = 1e12
+"""Of the other numbers: what is meant is no run, and floats run over further up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ def smallest(name: str) -> float:
     return 1e-6 if name == "alpha" else 1.0
 
 
+def as_read(configuration: Configuration) -> dict[str, float]:
+    """The numbers as LRTool takes them: none below its smallest."""
+    return {name: max(float(getattr(configuration, name)), smallest(name)) for name in NUMBERS}
+
+
 def check(configuration: Configuration) -> list[str]:
     """Everything that keeps LRTool's model from a result, one sentence a problem."""
     problems = []
@@ -62,10 +70,11 @@ def check(configuration: Configuration) -> list[str]:
         if value not in allowed:
             problems.append(f"{name}: LRTool has no {value!r}; it has {', '.join(allowed)}.{nearest(value, allowed)}")
     for name in NUMBERS:
-        if not math.isfinite(getattr(configuration, name)):
-            problems.append(f"{name}: {getattr(configuration, name)} is not a finite number")
-    if configuration.steps > MOST_STEPS:
-        problems.append(f"steps: {configuration.steps:g} is above {MOST_STEPS:,}")
+        value, most = getattr(configuration, name), MOST_STEPS if name == "steps" else MOST
+        if not -math.inf < value < math.inf:
+            problems.append(f"{name}: {value} is not a finite number")
+        elif abs(value) > most:
+            problems.append(f"{name}: {shown(value)} is outside -{most:,.0f} to {most:,.0f}")
     if not 0 <= configuration.warmup <= 100:
         problems.append(f"warmup: {configuration.warmup} is outside 0..100 percent")
     if not -1 <= configuration.slider_offset <= 1:
@@ -81,7 +90,7 @@ def statistics(configuration: Configuration) -> dict[str, Any]:
     problems = check(configuration)
     if problems:
         raise GridError(problems)
-    number = {name: max(float(getattr(configuration, name)), smallest(name)) for name in NUMBERS}
+    number = as_read(configuration)
     model = tables.MODELS[configuration.model]
     architecture = tables.ARCHITECTURES[model.architecture]
     objective = tables.OBJECTIVES[configuration.objective]

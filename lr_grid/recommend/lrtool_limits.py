@@ -26,6 +26,11 @@ def limits(configuration: Configuration) -> list[str]:
         found.append("Its Rex is exp(-4 t), not the published REX.")
     if configuration.scheduler == "Adafactor":
         found.append("Its Adafactor schedule is 1/sqrt(step) of the step's number: it raises the LR about 16 times.")
+    if configuration.steps > 1 and configuration.steps != int(configuration.steps):
+        found.append(
+            f"steps {configuration.steps:g}: its schedule runs over {int(configuration.steps)}, its exposure counts "
+            f"{configuration.steps:g}, as in LRTool."
+        )
     for name in NUMBERS:
         if getattr(configuration, name) < smallest(name):
             found.append(f"{name} {getattr(configuration, name):g} is read as {smallest(name):g}, as LRTool does.")

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
+
+from lr_grid.errors import did_you_mean
+from lr_grid.models.catalogue import plain
 
 NO_ALIASES: Mapping[str, str] = {}
 
 
-def squash(name: str) -> str:
-    """Lower case, letters and digits alone."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
 def find(word: str, allowed: Iterable[str], aliases: Mapping[str, str] = NO_ALIASES) -> str | None:
     """The allowed name that a word means, or None. Aliases (word -> allowed name) are looked at after the names."""
-    by_key = {squash(alias): name for alias, name in aliases.items()} | {squash(name): name for name in allowed}
-    return by_key.get(squash(word))
+    by_key = {plain(alias): name for alias, name in aliases.items()} | {plain(name): name for name in allowed}
+    return by_key.get(plain(word))
 
 
 def nearest(word: str, allowed: Iterable[str], aliases: Mapping[str, str] = NO_ALIASES) -> str:
     """`` Did you mean x?`` with a leading space, x as it is written in the list, or an empty string."""
-    by_key = {squash(name): name for name in (*aliases, *allowed)}
-    near = difflib.get_close_matches(squash(word), list(by_key), n=1, cutoff=0.75)
-    return f" Did you mean {by_key[near[0]]}?" if near else ""
+    written = {plain(name): name for name in (*aliases, *allowed)}
+    return re.sub(r"(?<=mean ).+(?=\?)", lambda near: written[near[0]], did_you_mean(plain(word), written))

@@ -98,8 +98,11 @@ OPTIMIZERS: dict[str, OptimizerClass] = {
 _ALIASES = {"Lam": "Lamb", "Lam8bit": "Lamb8bit", "adamw_fused": "AdamW"}
 
 
-def find_optimizer(name: str) -> tuple[str, OptimizerClass]:
+def find_optimizer(name: str, option: str = "--optimizer") -> tuple[str, OptimizerClass]:
     """(its usual name, its class). A dotted path (``bitsandbytes.optim.AdEMAMix8bit``) is known by its last word.
+
+    Args:
+        option: what a message names.
 
     Raises: GridError with a near name.
     """
@@ -107,5 +110,5 @@ def find_optimizer(name: str) -> tuple[str, OptimizerClass]:
     found = find(word, OPTIMIZERS, _ALIASES)
     if found is None:
         near = nearest(word, OPTIMIZERS, _ALIASES)
-        raise GridError([f"--optimizer: {name!r} is unknown; there are {', '.join(OPTIMIZERS)}.{near}"])
+        raise GridError([f"{option}: {name!r} is unknown; there are {', '.join(OPTIMIZERS)}.{near}"])
     return found, OPTIMIZERS[found]

@@ -9,11 +9,12 @@ from dataclasses import fields, replace
 from typing import Any
 
 from lr_grid.errors import GridError, Problems, did_you_mean
+from lr_grid.recommend import bounds
 from lr_grid.recommend.lrtool import CHOICES, Configuration
 from lr_grid.recommend.lrtool_profile import load, parse_warmup
 from lr_grid.recommend.models import find_lrtool_model
 from lr_grid.recommend.names import find, nearest
-from lr_grid.recommend.recommendation import Known, Setup
+from lr_grid.recommend.run_setup import Known, Setup
 
 RULES, LRTOOL, PROBE, COMMAND = "--method rules", "--method lrtool", "--from-probe", "--probe-command"
 _SIZES = ("model", "rank", "alpha", "batch_size", "gradient_accumulation")
@@ -49,6 +50,7 @@ def asked_for(args: argparse.Namespace) -> str:
 
     Raises: GridError for two at once, and for every option that does nothing there.
     """
+    _refuse_empty(args)
     ways = [PROBE] * (args.from_probe is not None) + [COMMAND] * (args.probe_command is not None)
     if args.method is not None:
         ways.append(f"--method {args.method}")
@@ -61,10 +63,29 @@ def asked_for(args: argparse.Namespace) -> str:
             others = ", ".join(other for other, names in TAKES.items() if option in names)
             why = f" ({_WHY[way]})" if way in _WHY and option in _SIZES else ""
             problems.add(f"--{option} does nothing with {way}{why}: it belongs to {others}")
-    if args.base_lr is not None and not (math.isfinite(args.base_lr) and args.base_lr > 0):
-        problems.add(f"--base_lr must be a number above 0, not {args.base_lr:g}")
+    if args.base_lr is not None:
+        bounds.check(problems, "--base_lr", args.base_lr, bounds.LR)
+    if args.words and way != COMMAND:
+        example = "--probe-command -- accelerate launch ..."
+        problems.add(f"{args.words[0]!r} belongs to no option: words stand behind {example}, a model behind --model")
     problems.raise_if_any()
     return way
+
+
+def _refuse_empty(args: argparse.Namespace) -> None:
+    """Raises: GridError for every option whose value is empty: the shell's variable was, most likely."""
+    problems = Problems()
+    for option, value in vars(args).items():
+        if isinstance(value, str) and not value.strip() and not (option == "probe_command" and args.words):
+            name = f"--{option.replace('_', '-')}" if option in ("from_probe", "probe_command") else f"--{option}"
+            problems.add(f"{name} is empty: give a value, or leave it out")
+    problems.raise_if_any()
+
+
+def without_effect(args: argparse.Namespace) -> list[str]:
+    """The given options of --method rules that change nothing for an optimizer that finds its LR itself."""
+    names = (*_SIZES[1:], "loraplus_lr_ratio", "rs_lora", "full_finetune", "known")
+    return [f"--{name}" for name in names if getattr(args, name) not in (None, False)]
 
 
 def setup(args: argparse.Namespace) -> Setup:
@@ -101,6 +122,9 @@ def parse_known(pairs: Sequence[str]) -> Known:
             problems.add(f"--known takes {takes}, not {pair!r}.{did_you_mean(key, allowed)}")
         elif key in found:
             problems.add(f"--known gives {key} twice")
+        elif not text.strip():
+            problems.add(f"--known {key}= is empty: give a value, or leave it out")
+            found[key] = None
         else:
             found[key] = text if key == "optimizer" else _positive(key, text, problems)
     if "lr" not in found:
@@ -114,7 +138,7 @@ def _positive(key: str, text: str, problems: Problems) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not (math.isfinite(number) and number > 0):
+    if not number > 0:
         problems.add(f"--known {key}={text}: is no number above 0")
     return number
 

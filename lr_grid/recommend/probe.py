@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lr_grid.errors import GridError
+from lr_grid.recommend.bounds import shown
 from lr_grid.recommend.recommendation import Range
 
 FACTOR = (2.2, 2.7)
@@ -64,7 +65,9 @@ def check_settings(group: Mapping[str, Any]) -> list[str]:
     notes = []
     for name, value in SETTINGS.items():
         if name in group and group[name] != value:
-            notes.append(f"The probe ran with {name}={group[name]:g}; the factor was measured with {value:g}.")
+            found = group[name]
+            text = shown(found) if isinstance(found, (int, float)) else f"{found!r:.40}"
+            notes.append(f"The probe ran with {name}={text}; the factor was measured with {value:g}.")
     return notes
 
 

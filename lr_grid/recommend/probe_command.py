@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lr_grid.errors import GridError, Problems
 from lr_grid.keys import is_grid_key
+from lr_grid.recommend.bounds import LR
 from lr_grid.recommend.probe import D0, STEPS
 
 _GRID_PACKAGES = ("lr_grid.musubi.", "networks.")
@@ -59,15 +59,6 @@ class ProbeCommand:
     left_out: list[str]
     """What of the user's own command is not in it, as it was written there."""
 
-    def shell(self) -> str:
-        """One flag a line, for bash. A variable of the user's command stays one."""
-        lines: list[list[str]] = [[]]
-        for word in self.argv:
-            if word.startswith("--") and lines[-1]:
-                lines.append([])
-            lines[-1].append(f'"{word}"' if "$" in word else shlex.quote(word))
-        return " \\\n  ".join(" ".join(line) for line in lines)
-
 
 def probe_command(
     trainer: str | None,
@@ -94,8 +85,8 @@ def probe_command(
         problems.add("--probe-command: the training script cannot be told: give the whole command line")
     if not module:
         problems.add("--probe-command: there is no network_module: the probe is for LoRAs and their kin")
-    if not 0 < d0 < 1:
-        problems.add(f"--probe_d0 must be above 0 and below 1, not {d0:g}")
+    if not LR[0] <= d0 < 1:
+        problems.add(f"--probe_d0 must be from {LR[0]:g} to below 1, not {d0:g}")
     problems.raise_if_any()
     assert script is not None
     base, kept = _base_network(str(module), network_args)
@@ -144,7 +135,7 @@ def _as_one(rate: Any) -> Any:
 
 def _words(key: str, value: Any) -> list[str]:
     """One argument on a command line; nothing for a switch that is off or a value that was not given."""
-    if value is None or value is False:
+    if value is None or value is False or value == []:
         return []
     if value is True:
         return [f"--{key}"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lr_grid.errors import GridError, listed
+from lr_grid.recommend.bounds import LR
 from lr_grid.recommend.probe import STEPS, Probe, check_growth, check_steps, never_moved
 
 TAG = "lr/d*lr"
@@ -35,6 +36,10 @@ def from_scalars(source: str, scalars: dict[str, Series]) -> Probe:
         scalars: all series ``lr/...`` by tag.
     """
     series = {tag: _distances(tag, scalars) for tag in scalars if tag.startswith(TAG)}
+    for tag, by_step in series.items():
+        wrong = next((step for step, value in by_step.items() if not LR[0] <= value <= LR[1]), None)
+        if wrong is not None:
+            raise GridError([f"{source} ({tag}): d at step {wrong} is {by_step[wrong]:g}, not a number above 0"])
     at = {tag: max((step for step in values if step <= STEPS), default=min(values)) for tag, values in series.items()}
     values = {tag: series[tag][step] for tag, step in at.items()}
     tag = max(values, key=lambda one: values[one])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from lr_grid.errors import GridError, listed
+from lr_grid.recommend.bounds import LR
 from lr_grid.recommend.probe import Probe
 from lr_grid.recommend.probe_log import read_logs
 from lr_grid.recommend.probe_state import read_state
@@ -22,7 +23,7 @@ def read_probe(path: str) -> Probe:
     if number is not None:
         return Probe("--from-probe", number, None, notes=["d was given as a number: nothing of its run was checked."])
     where = Path(path).expanduser()
-    if not where.exists():
+    if not os.path.exists(where):  # not Path.exists: it raises where a name is longer than a file's can be
         raise GridError([f"--from-probe: {path}: no such file or folder"])
     states, logs = _candidates(where)
     if states:
@@ -42,8 +43,8 @@ def _as_number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    if not (math.isfinite(number) and 0 < number < 1):
-        raise GridError([f"--from-probe: d is a number above 0 and below 1, not {text}"])
+    if not LR[0] <= number < 1:
+        raise GridError([f"--from-probe: d is a number from {LR[0]:g} to below 1, not {text:.40}"])
     return number
 
 

@@ -13,6 +13,7 @@ from lr_grid.recommend import rules
 from lr_grid.recommend.models import full_anchor, lora_anchor
 from lr_grid.recommend.optimizers import find_optimizer
 from lr_grid.recommend.rules import Rule
+from lr_grid.recommend.run_setup import Known, Setup, assumed, problems_of
 
 T = TypeVar("T")
 
@@ -22,40 +23,6 @@ LIMITS = (
     "shape ever gained.",
     "The LR is the schedule's peak.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A run of the user's own that went well: an absolute LR and what it was good for."""
-
-    lr: float
-    rank: float | None = None
-    alpha: float | None = None
-    batch: float = 1
-    optimizer: str | None = None
-    """None: the same as now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What is to be trained. None: as in the anchor."""
-
-    model: str | None = None
-    rank: float | None = None
-    alpha: float | None = None
-    rs_lora: bool = False
-    """LyCORIS' rank-stabilised scale, alpha / sqrt(rank) in place of alpha / rank."""
-    batch_size: int = 1
-    gradient_accumulation: int = 1
-    optimizer: str = "AdamW"
-    loraplus: float | None = None
-    full_finetune: bool = False
-    known: Known | None = None
-
-    @property
-    def batch(self) -> int:
-        """Samples an optimizer step."""
-        return self.batch_size * self.gradient_accumulation
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +56,8 @@ class Recommendation:
     own_lr: bool = False
     """The optimizer finds its LR itself; ``lr`` is 1 and takes no grid."""
     notes: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
+    """What was taken for granted, as nobody gave it."""
 
 
 def recommend(setup: Setup) -> Recommendation:
@@ -96,11 +65,13 @@ def recommend(setup: Setup) -> Recommendation:
 
     Raises: GridError with everything that is wrong in it.
     """
-    problems = _problems(setup)
+    problems = problems_of(setup)
     if setup.model is None and setup.known is None:
         problems.add("--model: which model? (or --known lr=..., a run of your own that went well)")
     model = _try(problems, canonical_name, setup.model) if setup.model is not None else None
     optimizer = _try(problems, find_optimizer, setup.optimizer)
+    if setup.known and setup.known.optimizer is not None:
+        _try(problems, lambda word: find_optimizer(word, "--known optimizer"), setup.known.optimizer)
     problems.raise_if_any()
     assert optimizer is not None
     name, kind = optimizer
@@ -114,7 +85,8 @@ def recommend(setup: Setup) -> Recommendation:
     steps += _optimizer_steps(setup, name)
     if setup.loraplus is not None and setup.loraplus != 1:
         steps.append(rules.loraplus_rule(setup.loraplus))
-    return Recommendation(model, name, anchor, source, tuple(steps), anchor.under(steps), notes=notes)
+    lr = anchor.under(steps)
+    return Recommendation(model, name, anchor, source, tuple(steps), lr, notes=notes, assumed=assumed(setup))
 
 
 def from_probe(optimizer: str, loraplus: float | None) -> list[Rule]:
@@ -122,7 +94,7 @@ def from_probe(optimizer: str, loraplus: float | None) -> list[Rule]:
 
     Raises: GridError with everything that is wrong.
     """
-    problems = _problems(Setup(loraplus=loraplus))
+    problems = problems_of(Setup(loraplus=loraplus))
     found = _try(problems, find_optimizer, optimizer)
     problems.raise_if_any()
     assert found is not None
@@ -142,41 +114,12 @@ def _try(problems: Problems, look_up: Callable[[str], T], word: str) -> T | None
         return None
 
 
-def _problems(setup: Setup) -> Problems:
-    problems = Problems()
-    numbers = {"rank": setup.rank, "alpha": setup.alpha, "loraplus_lr_ratio": setup.loraplus}
-    counts = {"batch_size": setup.batch_size, "gradient_accumulation": setup.gradient_accumulation}
-    for flag, value in {**numbers, **counts}.items():
-        if value is not None and not (math.isfinite(value) and value > 0):
-            problems.add(f"--{flag} must be a number above 0, not {value:g}")
-    if setup.full_finetune:
-        meaningless = [flag for flag, value in numbers.items() if value is not None] + ["rs_lora"] * setup.rs_lora
-        for flag in meaningless:
-            problems.add(f"--{flag} means nothing with --full_finetune: there is no LoRA")
-        if setup.known:
-            problems.add(
-                "--known and --full_finetune: a known LR of a full fine-tune needs no LoRA-to-full rule; keep --known"
-            )
-    if setup.alpha is not None and setup.rank is None:
-        problems.add("--alpha needs --rank beside it")
-    if setup.rs_lora and setup.rank is None:
-        problems.add("--rs_lora needs --rank and --alpha")
-    if setup.known and (setup.known.rank is None) != (setup.rank is None):
-        problems.add("--known rank=... and --rank: give both or neither (the rule compares them)")
-    return problems
-
-
-def _scale(rank: float, alpha: float, rs_lora: bool) -> float:
-    """The alpha that has the same effect under kohya's scale alpha/rank."""
-    return alpha * math.sqrt(rank) if rs_lora else alpha
-
-
 def _from_known(setup: Setup, known: Known) -> tuple[Range, str, list[Rule], list[str]]:
     anchor = Range(known.lr, known.lr, known.lr)
     steps = []
-    if setup.rank is not None and known.rank is not None:
-        alpha = _scale(setup.rank, setup.alpha or setup.rank, setup.rs_lora)
-        steps.append(rules.alpha_rule(alpha, setup.rank, known.alpha or known.rank, known.rank))
+    if setup.rank is not None:
+        rank, alpha = known.lora
+        steps.append(rules.alpha_rule(setup.lora_alpha, setup.rank, alpha, rank, counts_as=setup.counts_as))
     return anchor, "your own run (--known)", steps, []
 
 
@@ -194,11 +137,8 @@ def _from_anchor(setup: Setup, model: str | None) -> tuple[Range, str, list[Rule
     if setup.rank is None:
         notes = [f"No --rank given: the anchor's rank {lora.rank:g} and alpha {lora.alpha:g} are meant."]
         return anchor, lora.source, [], notes
-    notes = []
-    if setup.alpha is None:
-        notes.append(f"No --alpha given: the trainers' default, alpha 1, is meant (not alpha = rank = {setup.rank:g}).")
-    alpha = _scale(setup.rank, setup.alpha or 1.0, setup.rs_lora)
-    return anchor, lora.source, [rules.alpha_rule(alpha, setup.rank, lora.alpha, lora.rank)], notes
+    rule = rules.alpha_rule(setup.lora_alpha, setup.rank, lora.alpha, lora.rank, counts_as=setup.counts_as)
+    return anchor, lora.source, [rule], []
 
 
 def _optimizer_steps(setup: Setup, name: str) -> list[Rule]:
@@ -207,7 +147,8 @@ def _optimizer_steps(setup: Setup, name: str) -> list[Rule]:
     Raises: GridError where no ratio is known.
     """
     kind = find_optimizer(name)[1]
-    before_name, before = find_optimizer((setup.known.optimizer if setup.known else "AdamW") or name)
+    word = (setup.known.optimizer if setup.known else "AdamW") or name
+    before_name, before = find_optimizer(word, "--known optimizer")
     if before is kind:
         return [rules.optimizer_rule(name, kind)] if setup.known is None else []
     if before.own_lr:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from lr_grid.recommend.disagreements import Disagreement
 from lr_grid.recommend.into_grid import Written
-from lr_grid.recommend.lrtool import Configuration
+from lr_grid.recommend.lrtool import NUMBERS, Configuration, smallest
 from lr_grid.recommend.lrtool_limits import limits
 from lr_grid.recommend.probe import LIMITS as PROBE_LIMITS
 from lr_grid.recommend.probe import Probe
@@ -34,9 +34,11 @@ def show_rules(out: Console, result: Recommendation, differing: Sequence[Disagre
         out.print(f"{what}: the LR is 1, and no grid.", style="bold")
         why = result.rules[0].why
         out.print(f"{why[0].upper()}{why[1:]}. Source: {result.rules[0].source}.")
+        _bullets(out, "Know", result.notes)
         return
     out.print(_headline(what, result.lr), style="bold")
     _show_steps(out, [("anchor", result.anchor, result.anchor_source, "")], result.rules)
+    _bullets(out, "Assumed", [f"{one}." for one in result.assumed])
     _show_disagreements(out, differing)
     _bullets(out, "Know", [*result.notes, *LIMITS, _SQUARES])
 
@@ -78,18 +80,38 @@ def show_lrtool(
 
 def _plain(value: Any, name: str) -> str:
     text = value if isinstance(value, str) else f"{value:g}"
+    if name in NUMBERS and value < smallest(name):
+        return f"{text} (read as {smallest(name):g})"
     return f"{text} %" if name == "warmup" else text
 
 
-def base_lr_line(base_lr: float, lr: Range) -> str:
-    """Where the user's own LR stands."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the user's own LR stands (``where``: below, in or above the range, by ``times``)."""
+
+    lr: float
+    where: str
+    times: float
+
+
+def place(base_lr: float, lr: Range, own_lr: bool = False) -> Place:
+    """Where the user's own LR stands. ``own_lr``: the optimizer finds its LR itself, and multiplies it with this."""
+    if own_lr:
+        return Place(base_lr, "factor", base_lr)
     if base_lr < lr.low:
-        where = f"below the range, by {lr.low / base_lr:.2g} times"
-    elif base_lr > lr.high:
-        where = f"above the range, by {base_lr / lr.high:.2g} times"
+        return Place(base_lr, "below", lr.low / base_lr)
+    return Place(base_lr, "above", base_lr / lr.high) if base_lr > lr.high else Place(base_lr, "in", 1.0)
+
+
+def show_base_lr(out: Console, where: Place | None, optimizer: str) -> None:
+    """One line about the user's own LR, if it was given."""
+    if where is None:
+        return
+    if where.where == "factor":
+        text = f"no LR for {optimizer}: it multiplies the LR that {optimizer} finds. Set 1"
     else:
-        where = "in the range"
-    return f"Your {base_lr:g} is {where}."
+        text = "in the range" if where.where == "in" else f"{where.where} the range, by {where.times:.2g} times"
+    out.print(f"Your {where.lr:g} is {text}.")
 
 
 def show_written(out: Console, written: Written) -> None:
@@ -98,6 +120,10 @@ def show_written(out: Console, written: Written) -> None:
     out.print(f"{written.path}: " + (f"written{kept}" if written.changes else "already says so: left as it is"))
     for change in written.changes:
         out.print(f"  {change}")
+    if written.kept:
+        out.print("Absolute LRs in it, which follow no base, stay as they were:")
+    for kept in written.kept:
+        out.print(f"  {kept}")
 
 
 def _headline(what: str, lr: Range) -> str:

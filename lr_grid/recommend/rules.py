@@ -32,13 +32,21 @@ class Rule:
     source: str
 
 
-def alpha_rule(alpha: float, rank: float, from_alpha: float, from_rank: float) -> Rule:
-    """The LoRA's update is (alpha/rank) B A, a sum over ``rank`` columns: rank cancels, alpha does not."""
-    ratio = alpha / from_alpha
+def alpha_rule(
+    alpha: float, rank: float, from_alpha: float, from_rank: float, *, counts_as: float | None = None
+) -> Rule:
+    """The LoRA's update is (alpha/rank) B A, a sum over ``rank`` columns: rank cancels, alpha does not.
+
+    Args:
+        counts_as: the alpha that has the same effect under that scale, where the run's own is another (rsLoRA).
+    """
+    counted = alpha if counts_as is None else counts_as
+    ratio = counted / from_alpha
+    as_other = "" if counted == alpha else f" (counts as alpha {counted:g}, by alpha / sqrt(rank))"
     factors = sorted(ratio**-e for e in (ALPHA_EXPONENTS[0], ALPHA_EXPONENTS[2]))
     why = (
-        f"rank {rank:g}, alpha {alpha:g} against the anchor's {from_rank:g} and {from_alpha:g}: LR ~ 1/sqrt(alpha), "
-        "whatever the rank (so with alpha = rank it is 1/sqrt(rank))"
+        f"rank {rank:g}, alpha {alpha:g}{as_other} against rank {from_rank:g}, alpha {from_alpha:g}: "
+        "LR ~ 1/sqrt(alpha), whatever the rank (so with alpha = rank it is 1/sqrt(rank))"
     )
     if ratio != 1:
         why += f". In theory up to 1/alpha (x{1 / ratio:.3g})"
