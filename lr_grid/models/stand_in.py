@@ -70,6 +70,9 @@ class StandIn:
         conv_dim = self.arguments.get("conv_dim")
         if conv_dim is not None and self.module == "networks.dylora" and int(conv_dim) != (self.dim or DEFAULT_DIM):
             raise ValueError("conv_dim must be the same as --network_dim")
+        for key in ("unit", "factor"):
+            if not re.fullmatch(r"\s*[-+]?\d+\s*", str(self.arguments.get(key, 1))):
+                raise ValueError(f"{key}={self.arguments[key]}: is no whole number")
         unit = int(self.arguments.get("unit") or 1)
         if unit < 1 or (self.dim or DEFAULT_DIM) % unit:
             raise ValueError(f"unit={unit}: the rank ({self.dim or DEFAULT_DIM}) must be a multiple of it")
