@@ -21,10 +21,15 @@ from lr_grid.training.unknown import tell_unknown
 __all__ = ["TomlError", "read_training"]
 
 
+_COMMAND = re.compile(
+    r"""\.py["']?\s | (^|\s)--\w | (^|[\s/\\"'])(accelerate|torchrun|python[\d.]*)(\.exe)?["']?\s""", re.VERBOSE | re.IGNORECASE
+)
+
+
 def is_command(text: str) -> bool:
     """Whether a text is a command line, and no file's name."""
     # Not Path.is_file: it raises where a name is longer than a file's can be.
-    return bool(re.search(r"\.py\s|^\s*--\w|^\s*accelerate\s", text)) and not os.path.isfile(text)
+    return bool(_COMMAND.search(text)) and not os.path.isfile(text)
 
 
 def read_training(source: str | Path, *, is_text: bool = False) -> TrainingConfig:
@@ -40,6 +45,8 @@ def read_training(source: str | Path, *, is_text: bool = False) -> TrainingConfi
     """
     if is_text:
         return _from_command(str(source), COMMAND_LINE, "", Path())
+    if not str(source).strip():
+        raise GridError(["the name of the config is empty: give a file, or a command line"])
     path = Path(source)
     text = read_text(path)
     if path.suffix.lower() == ".toml":
@@ -115,11 +122,12 @@ def _finished(config: TrainingConfig) -> TrainingConfig:
 
 
 def require(config: TrainingConfig) -> TrainingConfig:
-    """The config, for those who want no other than a right one.
+    """The config, for those who need its plan.
 
-    Raises: GridError with every error that reading it found.
+    Raises: GridError with every error that stops the run or changes the plan: not for a key of a TOML that the trainer
+        passes over.
     """
-    errors = [f"{finding.place}: {finding.text}" for finding in config.findings if finding.severity == "error"]
+    errors = [f"{one.place}: {one.text}" for one in config.findings if one.severity == "error" and one.stops]
     if errors:
         raise GridError(errors)
     return config
