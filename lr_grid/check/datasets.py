@@ -252,7 +252,9 @@ def check_dataset(subject: Subject, name: str | None = None) -> None:
     path = Path(name) if name else _find(named, config.place("dataset_config").file)
     if path is None:
         if named and (subject.paths or not named.startswith(_PLACEHOLDER)):
-            subject.tell("error", "dataset_config", f"dataset_config: {named}: no such file, its keys are not checked")
+            severity = "error" if subject.paths else "note"
+            message = f"dataset_config: {named}: no such file here, its keys are not checked"
+            subject.tell(severity, "dataset_config", message)
         return
     try:
         text = read_text(path)

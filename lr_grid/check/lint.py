@@ -40,7 +40,8 @@ def check_training(
     plan = None
     if check_network_module(subject):
         plan = check_grid(subject, model)
-        check_proportions(subject, plan, trainer_lrs(config))
+        if subject.knows_lrs:
+            check_proportions(subject, plan, trainer_lrs(config))
         module = str(config.values.get("network_module") or "")
         check_optimizers(subject, plan, wrapped_module(module, config.network_args))
     check_bites(subject)

@@ -38,8 +38,8 @@ _STRICT = (".toml", ".json")
 
 
 def read_text(path: Path) -> str:
-    """The text of a file: UTF-8; a script with the mark of UTF-16 (PowerShell's ``>``) or, but for its comments, plain
-    ASCII is read, too.
+    """The text of a file: UTF-8. Scripts are read in UTF-16 with its mark (PowerShell's ``>``), too, and in any other
+    encoding lose only what is not ASCII.
 
     Raises: GridError where it cannot be read, TomlError (with the line) where a TOML or JSON is no UTF-8.
     """
@@ -155,7 +155,6 @@ class _Reader:
             for item in value if isinstance(value, list) else [value]:
                 self.choice(option, item, line)
         self.given.append(Given(dest, value, place, items))
-
 
     def choice(self, option: Option, value: Any, line: int) -> None:
         """Notes a value that is none of an option's choices (argparse never sees it: the trainer itself stumbles)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lr_grid.errors import GridError
@@ -15,14 +16,16 @@ from lr_grid.training.guess import guess, named_in
 from lr_grid.training.network_args import read_network_args
 from lr_grid.training.parse_options import parse_options
 from lr_grid.training.repeats import tell_overruled, tell_repeats
-from lr_grid.training.tables import options, trainer_of
+from lr_grid.training.shell_words import Word
+from lr_grid.training.tables import Option, options, trainer_of
 from lr_grid.training.unknown import tell_unknown
 
 __all__ = ["TomlError", "read_training"]
 
 
 _COMMAND = re.compile(
-    r"""\.py["']?\s | (^|\s)--\w | (^|[\s/\\"'])(accelerate|torchrun|python[\d.]*)(\.exe)?["']?\s""", re.VERBOSE | re.IGNORECASE
+    r"""\.py["']?\s | (^|\s)--\w | (^|[\s/\\"'])(accelerate|torchrun|python[\d.]*)(\.exe)?["']?\s""",
+    re.VERBOSE | re.IGNORECASE,
 )
 
 
@@ -90,8 +93,9 @@ def _from_command(text: str, source: str, suffix: str, folder: Path) -> Training
         path = next((p for p in (Path(name), folder / name) if p.is_file()), None)
         if path is None:
             place = next(one.place for one in given if one.dest == "config_file")
-            message = f"--config_file {file}: no such file ({name}): what it sets is not checked"
-            found.append(Finding("error", place, message))
+            message = f"--config_file {file}: no such file here ({name}): what it sets is not checked"
+            config.unread = True
+            found.append(Finding("note", place, message))
         else:
             toml, name = read_text(path), str(path)
             preview = {**_flat(toml, name), **preview}
@@ -106,7 +110,18 @@ def _from_command(text: str, source: str, suffix: str, folder: Path) -> Training
     tell_repeats(above, config.findings, table)
     tell_overruled(below, above, config.findings)
     config.given = below + above
+    config.unread = config.unread or _may_hold_more(command.words, table)
     return _finished(config)
+
+
+def _may_hold_more(words: Sequence[Word], table: Mapping[str, Option]) -> bool:
+    """Whether any word that is not known may stand for options: it is not the one value of an option."""
+    one_value = {flag for option in table.values() if not (option.is_flag or option.is_list) for flag in option.flags}
+    before = ["", *(word.text for word in words)]
+    return any(
+        not word.resolved and flag not in one_value and not re.match(r"--\w+=", word.text)
+        for flag, word in zip(before, words, strict=False)
+    )
 
 
 def _finished(config: TrainingConfig) -> TrainingConfig:
