@@ -57,9 +57,11 @@ def check_bites(subject: Subject) -> None:
             continue
         if bite.needs_all and not subject.is_whole:
             continue
+        subject.missed.clear()
         if bite.applies(subject):
             place = config.network_args_where.get(bite.at) or config.place(_given(subject, bite))
-            subject.tell(bite.severity, place, bite.message, bite.cure)
+            unsure = config.unread and subject.missed  # what it misses may stand where nobody looked
+            subject.tell("note" if unsure else bite.severity, place, bite.message, bite.cure)
     _check_required(subject)
 
 

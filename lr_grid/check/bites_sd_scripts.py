@@ -130,19 +130,6 @@ SD_SCRIPTS: tuple[Bite, ...] = (
         SD,
         severity="warning",
     ),
-    # networks/lora_flux.py:908: one name is unpacked from three sizes
-    Bite(
-        "split_qkv",
-        lambda s: (
-            _is_base(s, "lora_flux")
-            and _network_arg(s, "split_qkv") == "True"
-            and _network_arg(s, "train_blocks") != "single"
-        ),
-        "network_args: split_qkv=True stops networks.lora_flux at the double blocks (upstream's bug)",
-        "Leave it out, or train_blocks=single",
-        SD,
-        ("flux_train_network.py",),
-    ),
     Bite(
         "dim_from_weights",
         lambda s: s.get("dim_from_weights") and not s.get("network_weights"),

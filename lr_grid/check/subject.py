@@ -21,6 +21,8 @@ class Subject:
     paths: bool = False
     """Whether files and folders that the config names must exist."""
     findings: list[Finding] = field(default_factory=list)
+    missed: set[str] = field(default_factory=set)
+    """Arguments that ``get`` was asked for and that were not given."""
 
     @cached_property
     def args(self) -> argparse.Namespace:
@@ -48,6 +50,8 @@ class Subject:
 
     def get(self, dest: str) -> Any:
         """The value an argument has in the run; None where the script has no such argument."""
+        if dest not in self.config.values:
+            self.missed.add(dest)
         return getattr(self.args, dest, None)
 
     def tell(self, severity: str, where: str | Place, message: str, cure: str = "") -> None:

@@ -82,7 +82,7 @@ def _choose_script(config: TrainingConfig, script: str | None, values: dict[str,
 
 def _from_command(text: str, source: str, suffix: str, folder: Path) -> TrainingConfig:
     command = find_command(text, source, suffix)
-    config = TrainingConfig(source, launch=command.launch)
+    config = TrainingConfig(source, launch=command.launch, foreign=command.foreign)
     every = options(trainer_of(command.script) if command.script else None, command.script)
     given, _ = parse_options(command.words, every, source)
     preview = {one.dest: one.value for one in given}
