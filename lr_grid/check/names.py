@@ -59,9 +59,9 @@ def _check_optimizer(subject: Subject) -> None:
     if not name or "." in name or name in _TORCH or name.lower() in map(str.lower, own):
         return
     known = list(dict.fromkeys((*own, *_TORCH)))
-    near = did_you_mean(name, known) or did_you_mean(
-        name.lower(), [one for one in known if one.lower() == name.lower()]
-    )
+    spelled = {one.lower(): one for one in known}
+    near = did_you_mean(name, spelled)
+    near = next((near.replace(low, one) for low, one in spelled.items() if near == f" Did you mean {low}?"), "")
     message = f"optimizer_type: {name!r} is no optimizer that {subject.config.trainer} or torch.optim has"
     subject.tell("error", "optimizer_type", message, near.strip() or "Another package's is written package.Class")
 

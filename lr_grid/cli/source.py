@@ -58,7 +58,7 @@ def command_in(words: list[str]) -> str | None:
     from lr_grid.training.read import is_command
 
     if words == ["-"]:
-        return sys.stdin.read()
+        return sys.stdin.read().removeprefix("\ufeff")
     if len(words) > 1:
         return shlex.join(words)
     return words[0] if is_command(words[0]) else None

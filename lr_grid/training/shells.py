@@ -17,7 +17,7 @@ __all__ = ["BASH", "CMD", "POWERSHELL", "SHELLS", "Command", "Shell", "Word", "s
 _PLAIN_QUOTES = str.maketrans("\u201c\u201d\u201e\u2018\u2019\u201a\u201b", "\"\"\"''''")
 _DEFAULT = re.compile(r"\$\{(\w+):?-([^{}]*)\}")
 """``${NAME:-value}`` of bash."""
-_PLACEHOLDER = re.compile(r"(?<!\$)\{[A-Za-z_]\w*\}|^\.\.\.$|^\u2026$")
+_PLACEHOLDER = re.compile(r"(?<!\$)\{[A-Za-z_]\w*\}|^\(?(\.\.\.|\u2026)\)?$")
 """``{lr}`` of a notebook, and the dots of a text that leaves something out."""
 
 
