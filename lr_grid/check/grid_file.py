@@ -72,9 +72,7 @@ def _refused(name: str, model: str, keys: list[str]) -> list[str]:
 
 def _line(message: str, lines: Mapping[tuple[str | int, ...], int]) -> int:
     """The line of the setting that a message begins with (``ffn_lr`` of ``[component_lr]`` as ``ffn``); 0: of all."""
-    by_name = {str(path[-1]): line for path, line in sorted(lines.items(), key=lambda item: -len(item[0]))}
-    for word in re.findall(r"\w+", message)[:4]:
-        for key in (word, word.removesuffix("_lr")):
-            if key in by_name:
-                return by_name[key]
-    return 0
+    words = [name for word in re.findall(r"\w+", message)[:4] for name in (word, word.removesuffix("_lr"))]
+    named = [(words.index(str(path[-1])), path) for path in lines if str(path[-1]) in words]
+    # The entry of a table says more than the table.
+    return lines[min(named, key=lambda one: (-len(one[1]), one[0]))[1]] if named else 0

@@ -29,4 +29,4 @@ def gui_of(key: str, value: Any) -> str:
 
 def gui_of_value(key: str, value: Any) -> str:
     """What a value is that a GUI writes and the trainer's parser would refuse; empty for others."""
-    return _VALUES.get((key, value), "") if isinstance(value, (int, str)) else ""
+    return _VALUES.get((key, value), "") if isinstance(value, int) else ""
