@@ -273,7 +273,10 @@ def test_a_command_is_told_from_a_file(text: str, is_one: bool) -> None:
         ("--optimizer_args decouple=yes", "the trainer cannot read 'yes'"),
         ("--output_name my lora", "--output_name takes one value: quote it if it holds spaces"),
         ("--cache_latents true", "--cache_latents takes no value"),
-        ("\u2014network_alpha 8", "begins with a typographic dash (\u2014), and the parser stops at it. Write --network_"),
+        (
+            "\u2014network_alpha 8",
+            "begins with a typographic dash (\u2014), and the parser stops at it. Write --network_",
+        ),
         ("--output_name \u201cmy lora\u201d", "is a typographic quote"),
         ("-network_alpha 8", "Two dashes: --network_alpha"),
         ("--network_args block_dims=1, 2", "A value holds no spaces: write block_dims=1,2"),
