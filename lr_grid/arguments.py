@@ -17,6 +17,18 @@ GRID_OFF = "no argument of the grid's own was given: these are {}'s groups, unto
 """A line for runs without a grid, with the wrapped module's name."""
 
 
+def settings_among(base: str, known: frozenset[str] | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that the grid's settings are read from: all but a ``preset`` that is the wrapped module's own (the
+    grid's is grid_preset there).
+
+    Args:
+        base: the wrapped module.
+        known: the keys it takes; None where that is not known (LyCORIS has a preset).
+    """
+    theirs = base.startswith("lycoris") if known is None else "preset" in known
+    return {key: value for key, value in arguments.items() if not (theirs and key == "preset")}
+
+
 def split_off(
     base: str,
     known: frozenset[str] | None,

@@ -20,7 +20,7 @@ from torch import nn
 from lr_grid.accepted import known_keys
 from lr_grid.anatomy import Layout
 from lr_grid.anatomy.detect import read_layout
-from lr_grid.arguments import split_off
+from lr_grid.arguments import settings_among, split_off
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
@@ -216,8 +216,7 @@ class GridModule:
     def _settings(self, kwargs: dict[str, Any], problems: Problems) -> GridSettings:
         """The grid's settings. LyCORIS has a ``preset`` of its own, which keeps its name; the grid's is grid_preset
         there."""
-        theirs = {"preset"} & (self._known or frozenset())
-        return read_settings({key: value for key, value in kwargs.items() if key not in theirs}, problems)
+        return read_settings(settings_among(self.base_name, self._known, kwargs), problems)
 
     def _arguments(
         self, kwargs: dict[str, Any], settings: GridSettings, layout: Layout, function: Any, problems: Problems

@@ -14,7 +14,7 @@ from inventories.running import run_inventory
 
 from lr_grid.check import check_dataset_file, check_training
 from lr_grid.check.dataset_types import fits
-from lr_grid.check.datasets import is_dataset_config
+from lr_grid.check.dataset_file import is_dataset_config
 from lr_grid.cli.main import main
 from lr_grid.keys import KEYS
 from lr_grid.training import TomlError, read_training
@@ -59,7 +59,7 @@ WRONG: dict[str, tuple[str, list[tuple[str, int, str]]]] = {
     ),
     "another script's argument": (
         SDXL + GRID + "t5xxl = 'x'\n",
-        [("error", 7, "sdxl_train_network.py has no t5xxl: it is ignored. It is an option of flux_train_network.py")],
+        [("warning", 7, "sdxl_train_network.py has no t5xxl: it is ignored. It is an option of flux_train_network.py")],
     ),
     "a key of the grid among the trainer's": (
         FLUX + GRID + "cross_attn_lr = 1e-4\n",
@@ -248,7 +248,7 @@ WRONG: dict[str, tuple[str, list[tuple[str, int, str]]]] = {
     ),
     "split_qkv on double blocks": (
         FLUX + 'network_args = ["ffn_lr=2x", "split_qkv=True"]\n',
-        [("error", 6, "split_qkv=True stops networks.lora_flux at the double blocks (upstream's bug)")],
+        [("error", 6, "split_qkv=True crashes on double blocks (a bug of sd-scripts")],
     ),
     "noise settings that need another": (
         SDXL + GRID + "adaptive_noise_scale = 0.1\n",
@@ -268,7 +268,7 @@ WRONG: dict[str, tuple[str, list[tuple[str, int, str]]]] = {
     ),
     "a dataset config that is not here": (
         FLUX + GRID + 'dataset_config = "nowhere.toml"\n',
-        [("error", 7, "dataset_config: nowhere.toml: no such file, its keys are not checked")],
+        [("note", 7, "dataset_config: nowhere.toml: no such file here, its keys are not checked")],
     ),
     "a model that cannot be told": (
         FLUX.replace("flux_train", "sd3_train").replace("lora_flux", "lora_sd3") + 'network_args = ["ffn_rl=2x"]\n',
@@ -421,7 +421,7 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "a config file that is not here": (
         "flux_train_network.py --config_file nowhere.toml --network_module networks.lora_flux_grid"
         " --learning_rate 1e-4 --network_args ffn_lr=2x",
-        [("error", "--config_file", "no such file (nowhere.toml): what it sets is not checked")],
+        [("note", "--config_file", "no such file here (nowhere.toml): what it sets is not checked")],
     ),
     "right": (
         "accelerate launch --mixed_precision bf16 flux_train_network.py --network_module networks.lora_flux_grid"

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lr_grid.check.dataset_types import fits, wanted
 from lr_grid.check.subject import Subject
-from lr_grid.errors import GridError, did_you_mean, listed
-from lr_grid.training.config_file import TomlError, homogeneous, parse_toml, read_text
+from lr_grid.errors import did_you_mean, listed
+from lr_grid.training.config_file import homogeneous
 from lr_grid.training.finding import Place
 from lr_grid.training.tables import TRAINERS, dataset_schema, options
 from lr_grid.training.toml_lines import Path as Keys
-from lr_grid.training.toml_lines import toml_lines
 
 Table = Mapping[str, Any]
+HEADS = ("datasets", "dataset", "Datasets", "subsets")
+"""What people write at the head of a dataset, right or wrong."""
 _CONTROL_NETS = ("control_net",)
 _RENAMED = {  # musubi-tuner, dataset/config_utils.py: deprecated_key_map
     "flux_kontext_no_resize_control": "no_resize_control",
     "qwen_image_edit_no_resize_control": "no_resize_control",
     "qwen_image_edit_control_resolution": "control_resolution",
 }
-_SOURCES = ("image_directory", "image_jsonl_file", "video_directory", "video_jsonl_file")
-_PLACEHOLDER = "/path/to/"
+SOURCES = ("image_directory", "image_jsonl_file", "video_directory", "video_jsonl_file")
 
 _NOT_CACHED = (
     "caption_prefix",
@@ -86,8 +85,12 @@ class DatasetFile:
 
     def whose(self, key: str, part: str) -> str:
         places = {name for name, known in self.schema.items() if key in known and name != part}
+        same = {name for name in places if _place(name) == _place(part)}  # of another kind than this one
+        if same and not places - same:
+            return f"It belongs {' or '.join(sorted(_KINDS.get(name, _place(name)) for name in same))}"
+        places -= same
         if places:
-            return f"It belongs into {' or '.join(sorted({_place(name) for name in places}))}"
+            return f"It belongs {' or '.join(sorted({_place(name) for name in places}))}"
         other = next(trainer for trainer in TRAINERS if trainer != self.trainer)
         if any(key in known for known in dataset_schema(other).values()):
             return f"It belongs to {other}"
@@ -103,8 +106,10 @@ class DatasetFile:
                 hint = did_you_mean(key, ["general", "datasets"]).strip()
                 known = any(key in part for part in self.schema.values())
                 cure = "Put it under [general]" if known and not hint else hint
+                if key in HEADS:
+                    cure = f"Write [[{'datasets.subsets' if key == 'subsets' else 'datasets'}]]"
                 self.tell("error", (key,), f"{key}: only [general] and [[datasets]] stand at the top", cure)
-        if not self.data.get("datasets"):
+        if not self.data.get("datasets") and not any(key in self.data for key in HEADS[1:]):
             self.tell("error", (), "no [[datasets]] in it: there is nothing to train on")
         if "general" in self.data:
             if isinstance(self.data["general"], dict):
@@ -134,7 +139,8 @@ class DatasetFile:
         """db (folders of images), ft (a metadata file) or cn (control images): as the trainer's validator decides."""
         script = str(self.subject.config.script or "")
         controls = self.subject.get("masked_loss") or any(word in script for word in _CONTROL_NETS)
-        if subsets and all("conditioning_data_dir" in subset for subset in subsets) and controls:
+        having_controls = bool(subsets) and all("conditioning_data_dir" in subset for subset in subsets)
+        if having_controls and (controls or not script):
             return "cn"
         having = ["metadata_file" in subset for subset in subsets]
         if any(having) and not all(having):
@@ -185,9 +191,9 @@ class DatasetFile:
         for path, dataset in self.tables("datasets", self.data, ()):
             is_video = "video_directory" in dataset or "video_jsonl_file" in dataset
             self.keys("video" if is_video else "image", dataset, path)
-            sources = [key for key in _SOURCES if key in dataset]
+            sources = [key for key in SOURCES if key in dataset]
             if not sources:
-                self.tell("error", path, f"one of {listed(_SOURCES)} is missing")
+                self.tell("error", path, f"one of {listed(SOURCES)} is missing")
             elif len(sources) > 1:
                 self.tell("error", (*path, sources[1]), f"{' and '.join(sources)}: a dataset takes one of them")
             cache = dataset.get("cache_directory") or next((dataset[key] for key in sources), None)
@@ -216,66 +222,15 @@ def _names(path: Keys) -> list[str]:
     return [part for part in path if isinstance(part, str)]
 
 
+_KINDS = {
+    "image": "to a dataset of images (image_directory or image_jsonl_file)",
+    "video": "to a dataset of videos (video_directory or video_jsonl_file)",
+    "cn_subset": "to subsets that all have conditioning_data_dir (masked_loss, ControlNet)",
+    "ft_subset": "to subsets with a metadata_file",
+}
+
+
 def _place(part: str) -> str:
     if part == "general":
-        return "[general]"
-    return "[[datasets.subsets]]" if part.endswith("_subset") else "[[datasets]]"
-
-
-def is_dataset_config(data: Table) -> bool:
-    """Whether a TOML is a dataset config."""
-    return isinstance(data.get("datasets"), list)
-
-
-def _trainer_of(data: Table) -> str:
-    """Whose dataset config this is: only sd-scripts has subsets, only musubi-tuner has folders without them."""
-    datasets = [one for one in data.get("datasets") or [] if isinstance(one, dict)]
-    if any("subsets" in one for one in datasets):
-        return "sd-scripts"
-    return (
-        "musubi-tuner"
-        if any(key in one for one in datasets for key in (*_SOURCES, "cache_directory"))
-        else "sd-scripts"
-    )
-
-
-def check_dataset(subject: Subject, name: str | None = None) -> None:
-    """Notes what is wrong with a config's dataset config.
-
-    Args:
-        name: of the file; None: the one that the config names.
-
-    Raises: GridError where ``name`` cannot be read.
-    """
-    config = subject.config
-    named = config.dataset_config
-    path = Path(name) if name else _find(named, config.place("dataset_config").file)
-    if path is None:
-        if named and (subject.paths or not named.startswith(_PLACEHOLDER)):
-            subject.tell("error", "dataset_config", f"dataset_config: {named}: no such file, its keys are not checked")
-        return
-    try:
-        text = read_text(path)
-        if path.suffix.lower() == ".json":
-            data, lines = json.loads(text), {}
-        else:
-            data, lines = parse_toml(text, str(path)), toml_lines(text.removeprefix("\ufeff"))
-    except TomlError as error:
-        subject.tell("error", error.place, error.message)
-        return
-    except ValueError as error:
-        if isinstance(error, GridError):
-            raise
-        subject.tell("error", Place(str(path)), f"not valid JSON: {error}")
-        return
-    if not isinstance(data, dict):
-        subject.tell("error", Place(str(path)), "holds no table")
-        return
-    DatasetFile(subject, str(path), data, lines, config.trainer or _trainer_of(data)).run()
-
-
-def _find(named: str | None, source: str) -> Path | None:
-    if not named:
-        return None
-    candidates = (Path(named).expanduser(), Path(source).parent / named)
-    return next((path for path in candidates if path.is_file()), None)
+        return "into [general]"
+    return "into [[datasets.subsets]]" if part.endswith("_subset") else "into [[datasets]]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from lr_grid.arguments import settings_among
 from lr_grid.check.network_module import has_grid
 from lr_grid.check.subject import Subject
 from lr_grid.errors import GridError, Problems
@@ -92,8 +93,9 @@ def _readable(subject: Subject) -> dict[str, str]:
 def _check_alone(subject: Subject, base: str, arguments: dict[str, str]) -> None:
     """What can be said of arguments without a model."""
     problems = Problems()
-    read_settings(arguments, problems)
     known = known_arguments().get(base)
+    if has_grid(str(subject.config.values.get("network_module") or "")):
+        read_settings(settings_among(base, known, arguments), problems)
     passed = {key: value for key, value in arguments.items() if not is_grid_key(key) or key in (known or ())}
     check_arguments(base, known, passed, HINTS, problems)
     check_regex_pairs(passed, problems)

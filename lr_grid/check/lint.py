@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lr_grid.check.bites import check_bites
-from lr_grid.check.datasets import check_dataset
+from lr_grid.check.dataset_file import check_dataset
 from lr_grid.check.grid import check_grid
+from lr_grid.check.names import check_names
 from lr_grid.check.network_module import check_network_module
 from lr_grid.check.optimizers import check_optimizers
 from lr_grid.check.proportions import check_proportions
@@ -34,15 +35,19 @@ def check_training(
     """
     subject = Subject(config, paths)
     subject.findings += config.findings
+    if config.foreign and "network_module" not in config.values:
+        return [finding for finding in ordered(config.findings) if config.foreign in finding.message]
     if config.trainer is None:
         message = "neither sd-scripts nor musubi-tuner can be told from this: only what holds for both is checked"
         subject.tell("note", Place(config.source), message, "Give the whole command, with the script's name")
     plan = None
     if check_network_module(subject):
         plan = check_grid(subject, model)
-        check_proportions(subject, plan, trainer_lrs(config))
+        if subject.knows_lrs:
+            check_proportions(subject, plan, trainer_lrs(config))
         module = str(config.values.get("network_module") or "")
         check_optimizers(subject, plan, wrapped_module(module, config.network_args))
+    check_names(subject)
     check_bites(subject)
     check_dataset(subject, dataset_config)
     return ordered(subject.findings)

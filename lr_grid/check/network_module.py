@@ -39,7 +39,7 @@ def check_network_module(subject: Subject) -> bool:
     config = subject.config
     module = config.values.get("network_module")
     if not isinstance(module, str) or not module or config.trainer is None:
-        if subject.is_whole and not module and "network_module" in subject.args:
+        if subject.is_whole and not module and (config.script or "").endswith("train_network.py"):
             subject.tell("error", "network_module", "network_module is not given: the script trains nothing without it")
         return False
     if module == "lr_grid.network":

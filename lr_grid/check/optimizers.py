@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from lr_grid.arguments import settings_among
 from lr_grid.check.network_module import has_grid
 from lr_grid.check.subject import Subject
 from lr_grid.errors import GridError
 from lr_grid.guards import check_optimizer, idle_options
 from lr_grid.keys import is_grid_key
+from lr_grid.models.blueprint import known_arguments
 from lr_grid.plan import Plan, lrs_of_rows
 from lr_grid.quirks import takes_a_dropout
 
@@ -23,7 +25,7 @@ def check_optimizers(subject: Subject, plan: Plan | None, base: str) -> None:
         return
     takes_dropout = "dropout" in config.network_args if base.startswith("lycoris") else takes_a_dropout(base)
     subject.tell_each("warning", idle_options(subject.args, base, takes_dropout), "network_dropout")
-    if not any(is_grid_key(key) for key in config.network_args):
+    if not any(map(is_grid_key, settings_among(base, known_arguments().get(base), config.network_args))):
         return
     try:
         check_optimizer(subject.args, lrs_of_rows(plan.rows if plan else ()))

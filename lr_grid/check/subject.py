@@ -21,6 +21,8 @@ class Subject:
     paths: bool = False
     """Whether files and folders that the config names must exist."""
     findings: list[Finding] = field(default_factory=list)
+    missed: set[str] = field(default_factory=set)
+    """Arguments that ``get`` was asked for and that were not given."""
 
     @cached_property
     def args(self) -> argparse.Namespace:
@@ -29,11 +31,27 @@ class Subject:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing can come from elsewhere: a TOML by itself leaves out what stands on the command line."""
-        return not self.config.source.endswith(".toml")
+        """Whether nothing can come from elsewhere: a TOML by itself leaves out what stands on the command line, and a
+        part of the run may be out of sight."""
+        return not self.config.source.lower().endswith(".toml") and not self.config.unread
+
+    def is_known(self, dest: str) -> bool:
+        """Whether the value of an argument is known, if it is given at all."""
+        where = self.config.where.get(dest)
+        return all(one.resolved for one in self.config.given if one.place == where and one.dest == dest)
+
+    @property
+    def knows_lrs(self) -> bool:
+        """Whether the trainer's LRs are known, which a grid multiplies."""
+        given = any(self.config.values.get(dest) is not None for dest in ("learning_rate", "unet_lr"))
+        return (given or self.is_whole) and all(
+            self.is_known(dest) for dest in ("learning_rate", "unet_lr", "text_encoder_lr")
+        )
 
     def get(self, dest: str) -> Any:
         """The value an argument has in the run; None where the script has no such argument."""
+        if dest not in self.config.values:
+            self.missed.add(dest)
         return getattr(self.args, dest, None)
 
     def tell(self, severity: str, where: str | Place, message: str, cure: str = "") -> None:

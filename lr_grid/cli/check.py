@@ -24,6 +24,7 @@ examples:
   lr-grid check flux.toml --dataset_config dataset.toml
   lr-grid check train.sh                                   # a script (.sh, .bat, .ps1) with the command in it
   lr-grid check dataset.toml                               # a dataset config by itself
+  lr-grid check grid.toml --model flux                     # a grid file
   lr-grid check -- accelerate launch flux_train_network.py --network_module networks.lora_flux_grid ...
   lr-grid check - < command.txt                            # from standard input
   lr-grid check my_config.toml --model sdxl --json"""
@@ -35,7 +36,7 @@ def add_parser(commands) -> None:
     """Add the command to the subparsers of ``lr-grid``."""
     parser = commands.add_parser(
         "check",
-        help="find what is wrong with a training config, a command line or a dataset config",
+        help="find what is wrong with a training config, a command line, a dataset config or a grid file",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -60,20 +61,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _findings(args: argparse.Namespace) -> list[Finding]:
-    from lr_grid.check import check_dataset_file, check_training
-    from lr_grid.check.datasets import is_dataset_config
+    from lr_grid.check import check_dataset_file, check_grid_file, check_training, is_grid_file
+    from lr_grid.check.dataset_file import is_dataset_config
     from lr_grid.models import find_model
     from lr_grid.training import Finding, TomlError, read_training
-    from lr_grid.training.config_file import parse_toml, read_text
 
     if args.model:
         find_model(args.model)
     try:
         text = source.command_in(args.config)
         if text is None:
-            path = Path(args.config[0])
-            if path.suffix.lower() == ".toml" and is_dataset_config(parse_toml(read_text(path), str(path))):
-                return check_dataset_file(path)
+            data = source.table_of(args.config[0])
+            if data is not None and is_dataset_config(data):
+                return check_dataset_file(args.config[0])
+            if data is not None and is_grid_file(data):
+                return check_grid_file(args.config[0], args.model)
+            source.refuse_json(args.config[0], data)
         config = read_training(args.config[0] if text is None else text, is_text=text is not None)
     except TomlError as error:
         return [Finding("error", error.place, error.message)]

@@ -21,7 +21,7 @@ formats:
   down_mid_up                             down_lr_weight, mid_lr_weight, up_lr_weight of networks.lora (SD1.x, SDXL)
   block_lr                                sdxl_train.py's --block_lr, 23 LRs
   network_reg_lrs                         regex=LR,... of lora_flux, lora_hunyuan_image, lora_anima
-  lbw[:NAME or COUNT]                     LoRA block weight strings: 12, 17, 20, 26, 61; Inspire's 58; 57 plain
+  lbw[:NAME or COUNT]                     LoRA block weight strings: 12, 17, 20, 26, 61; Inspire's 20, 21, 58; 57 plain
   anima[:toml]                            component LRs of anima_train.py, diffusion-pipe, anima-flow-trainer
 
 examples:
@@ -79,8 +79,7 @@ def run(args: argparse.Namespace) -> int:
     losses = reading.losses
     losses.add(writing.losses)
     model = writing.model or reading.model
-    if args.output:
-        _save(args.output, result)
+    replaced = _save(args.output, args.input, result) if args.output else False
     if args.json:
         print_json(
             {
@@ -97,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.source:
         print(f"read as {source}{f' of {model.name}' if model else ''}", file=sys.stderr)
+    if replaced:
+        print(f"{args.output}: replaced", file=sys.stderr)
     if not args.output:
         print(result.removesuffix("\n"))
     for line in losses.lost:
@@ -116,11 +117,13 @@ def _input(given: str | None, needed: bool) -> str:
             raise GridError(["INPUT is missing: give a file, - for stdin, or the text itself"])
         return ""
     if given == "-":
-        return sys.stdin.read()
+        return sys.stdin.read().removeprefix("\ufeff")
     try:
-        is_file = Path(given).is_file()
+        is_file, is_folder = Path(given).is_file(), bool(given) and Path(given).is_dir()
     except (OSError, ValueError):  # a text too long for a name, or with a character no name can hold
-        is_file = False
+        is_file = is_folder = False
+    if is_folder:
+        raise GridError([f"{given}: is a folder: give a file"])
     if not is_file:
         if Path(given).suffix.lower() in (".toml", ".json", ".txt", ".sh", ".ps1") and not any(
             c in given for c in "={"
@@ -133,11 +136,22 @@ def _input(given: str | None, needed: bool) -> str:
         raise GridError([f"{given}: cannot be read: {error}"]) from None
 
 
-def _save(name: str, text: str) -> None:
+def _save(name: str, given: str | None, text: str) -> bool:
+    """Writes the file; returns whether there was one of its name.
+
+    Raises: GridError where it cannot be written, or is the input.
+    """
+    path, before = Path(name), False
     try:
-        Path(name).write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
-    except OSError as error:
+        before = path.is_file()
+        if before and given and given != "-" and len(given) < 1000 and Path(given).is_file() and path.samefile(given):
+            raise GridError([f"-o {name}: is the input: give another name"])
+        path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        if isinstance(error, GridError):
+            raise
         raise GridError([f"-o {name}: cannot be written: {error}"]) from None
+    return before
 
 
 def _explain(args: argparse.Namespace) -> int:

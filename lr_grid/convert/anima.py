@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from lr_grid.convert.base import Arguments, Format, Job
-from lr_grid.convert.models import find_model
+from lr_grid.convert.models import Model, find_model
 from lr_grid.convert.quoting import bash, split_bash
 from lr_grid.convert.source import COMMON_WHY, Source, kind_of
 from lr_grid.convert.texts import looks_like_toml, number_text, read_toml
@@ -36,15 +36,13 @@ _WHY = {
 
 def read(text: str, job: Job) -> Arguments:
     """Component LRs as LRs of components; llm_adapter as a module_lr."""
-    job.model = job.model or find_model("anima")
+    job.model = _anima(job.model)
     problems = Problems()
     given = _given(text, job, problems)
     lrs: dict[str, float] = {}
     for name, value in given.items():
         try:
             lrs[name] = number(value)
-            if lrs[name] < 0:
-                problems.add(f"{name}: {lrs[name]:g} is negative")
         except ValueError as error:
             problems.add(f"{name}: {error}")
     problems.raise_if_any()
@@ -60,6 +58,12 @@ def read(text: str, job: Job) -> Arguments:
     if not arguments:
         raise GridError([f"anima: there is no LR of {', '.join(_TABLE[:5])} that a LoRA could take"])
     return arguments
+
+
+def _anima(model: Model | None) -> Model:
+    if model is not None and model.name != "anima":
+        raise GridError([f"anima: these component LRs are Anima's, and the model is {model.name}"])
+    return model or find_model("anima")
 
 
 def _component(component: str, lr: float, arguments: Arguments, job: Job) -> None:
@@ -80,7 +84,7 @@ def _adapter(lr: float, arguments: Arguments, job: Job) -> None:
 def _given(text: str, job: Job, problems: Problems) -> dict[str, Any]:
     """Name (self_attn, mlp, ...) -> LR as it stands there."""
     if not looks_like_toml(text):
-        return _flags(text, problems)
+        return _flags(text, job, problems)
     data = read_toml(text)
     table = data.get("component_lr")
     if isinstance(table, dict):
@@ -93,18 +97,25 @@ def _given(text: str, job: Job, problems: Problems) -> dict[str, Any]:
     found = {key.removesuffix("_lr"): table[key] for table in tables for key in FLAGS if key in table}
     base = next((table["learning_rate"] for table in tables if "learning_rate" in table), None)
     if base is not None:
-        job.losses.note(f"learning_rate {base}: give it to the trainer; what has no LR of its own takes it")
+        _note_base(base, job)
     return found
 
 
-def _flags(text: str, problems: Problems) -> dict[str, str]:
+def _note_base(base: object, job: Job) -> None:
+    job.losses.note(f"learning_rate {base}: give it to the trainer; what has no LR of its own takes it")
+
+
+def _flags(text: str, job: Job, problems: Problems) -> dict[str, str]:
     found, words = {}, split_bash(text)
     for i, word in enumerate(words):
         key, equals, value = word.partition("=")
+        value = value if equals else words[i + 1] if i + 1 < len(words) else ""
+        if key == "--learning_rate":
+            _note_base(value, job)
         if not key.startswith("--") or not key.endswith("_lr"):
             continue
         if key[2:] in FLAGS:
-            found[key[2:-3]] = value if equals else words[i + 1] if i + 1 < len(words) else ""
+            found[key[2:-3]] = value
         else:
             problems.add(f"{key}: is no option of it; there are --{', --'.join(FLAGS)}.{did_you_mean(key[2:], FLAGS)}")
     return found
@@ -114,6 +125,7 @@ def write(arguments: Arguments, job: Job) -> str:
     """Options of anima_train.py, or with the variant ``toml`` a [component_lr] of anima-flow-trainer."""
     if job.variant not in ("", "toml"):
         raise GridError([f"anima:{job.variant}: to write there are anima (options) and anima:toml ([component_lr])"])
+    job.model = _anima(job.model) if job.model else None
     adapter = _adapter_rule(arguments)
     source = Source({key: value for key, value in arguments.items() if key != "train_llm_adapter"}, job, "anima")
     settings = source.settings

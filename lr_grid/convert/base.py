@@ -47,6 +47,6 @@ class Format:
     variants: str = ""
     """What may stand behind the name and a colon."""
     without_text: Callable[[str], bool] = lambda variant: False
-    """Whether a variant is known by its name, so that reading it needs no text."""
+    """Whether a variant may be known by its name, so that reading it needs no text."""
     explain: Callable[[], tuple[tuple[str, ...], list[tuple[str, ...]]]] | None = None
     """(column names, rows) of a table that shows how it maps to blocks."""

@@ -10,7 +10,7 @@ import re
 from lr_grid.convert.base import Arguments, Format, Job
 from lr_grid.convert.models import Model, find_model
 from lr_grid.convert.source import COMMON_WHY, Source, block_carried, tell_uncurved
-from lr_grid.convert.texts import looks_like_toml, number_text, numbers, read_toml
+from lr_grid.convert.texts import looks_like_toml, number_text, numbers, read_toml, rounded
 from lr_grid.errors import GridError, Problems
 
 BLOCKS = 23
@@ -66,7 +66,7 @@ def write(arguments: Arguments, job: Job) -> str:
             default = source.absolute(source.default, "the default LR")
             values.append(default * source.depth[block] * source.weights.get(block, 1.0))
     tell_uncurved(source)
-    return ",".join(map(number_text, values))
+    return ",".join(number_text(rounded(value)) for value in values)
 
 
 FORMAT = Format(

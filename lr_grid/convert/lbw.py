@@ -34,7 +34,10 @@ def _line(text: str, name: str) -> str:
     named = {line.partition(":")[0].strip(): line.partition(":")[2] for line in lines if ":" in line}
     if name:
         if name not in named:
-            raise GridError([f"lbw: no preset {name!r}; there are {listed(named)}.{did_you_mean(name, named)}"])
+            spelled = {one.lower(): one for one in named}
+            near = did_you_mean(name, spelled).removeprefix(" Did you mean ").removesuffix("?")
+            hint = f" Did you mean {spelled[near]}?" if near else ""
+            raise GridError([f"lbw: no preset {name!r}; there are {listed(named)}.{hint}"])
         return named[name]
     if len(lines) > 1:
         raise GridError([f"lbw: there are {len(lines)} presets ({listed(named)}): choose one with --from lbw:NAME"])
@@ -110,7 +113,7 @@ def _wrong_count(count: int, model: Model | None) -> str:
         there = f"{model.name} has {', '.join(map(str, sorted({*counts, plain})))}"
     else:
         there = "; ".join(
-            f"{_MODEL_OF[family]} has {', '.join(str(x.count) for x in LAYOUTS if x.family == family)}"
+            f"{_MODEL_OF[family]} has {', '.join(map(str, sorted(x.count for x in LAYOUTS if x.family == family)))}"
             for family in families
         )
     hint = ""

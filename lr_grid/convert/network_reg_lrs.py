@@ -58,6 +58,8 @@ def read(text: str, job: Job) -> Arguments:
         except ValueError as error:
             problems.add(f"{KEY}: {pattern}: {error}")
             continue
+        if pattern in rules:
+            job.losses.lose(f"{pattern}={rules[pattern]}: the regex is given twice: the last counts, as it does there")
         rules[pattern] = number_text(value)
     if not rules and not problems.found:
         problems.add(f"{KEY}: is empty; write regex=LR")

@@ -44,11 +44,6 @@ def _spelling(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
-def is_preset(variant: str) -> bool:
-    """Whether a name is one of the built-in presets'."""
-    return _spelling(variant) in map(_spelling, PRESETS)
-
-
 def read(text: str, job: Job) -> Arguments:
     """Block multipliers as block_lr_weight."""
     job.model = _checked(job.model or find_model("flux-dev"))
@@ -88,9 +83,10 @@ def _chosen(text: str, job: Job) -> dict[str, Any]:
     if job.variant:
         named = {_spelling(name): values for name, values in {**PRESETS, **custom}.items()}
         if _spelling(job.variant) not in named:
-            names = [*PRESETS, *custom]
-            hint = did_you_mean(_spelling(job.variant), list(named))
-            raise GridError([f"onetrainer: no preset {job.variant!r}; there are {', '.join(names)}.{hint}"])
+            names = {_spelling(name): name for name in (*PRESETS, *custom)}
+            near = did_you_mean(_spelling(job.variant), names).removeprefix(" Did you mean ").removesuffix("?")
+            hint = f" Did you mean {names[near]}?" if near else ""
+            raise GridError([f"onetrainer: no preset {job.variant!r}; there are {', '.join(names.values())}.{hint}"])
         return named[_spelling(job.variant)]
     block = data.get(ONETRAINER_BLOCK)
     if not isinstance(block, dict):
@@ -140,5 +136,5 @@ FORMAT = Format(
     read=read,
     write=write,
     variants=f"a preset: {', '.join(PRESETS)}, or one of the file's own",
-    without_text=is_preset,
+    without_text=bool,
 )

@@ -40,6 +40,8 @@ def read(text: str, job: Job) -> Arguments:
     block = data.get(PUBLISHED_BLOCK)
     if not isinstance(block, dict):
         raise GridError([f"serenity: the JSON has no {PUBLISHED_BLOCK} block (an object)"])
+    if not block:
+        raise GridError([f"serenity: {PUBLISHED_BLOCK} is empty: it says nothing"])
     problems = Problems()
     for key in block:
         if key not in _KEYS:
@@ -50,7 +52,8 @@ def read(text: str, job: Job) -> Arguments:
     except ValueError as error:
         raise GridError([str(error)]) from None
     if PUBLISHED_BLOCK not in file.published:
-        raise GridError([f"serenity: {PUBLISHED_BLOCK} has enabled=false: it says nothing (set enabled to true)"])
+        off = "has enabled=false" if "enabled" in block else "has no enabled, which counts as false"
+        raise GridError([f"serenity: {PUBLISHED_BLOCK} {off}: it says nothing (set enabled to true)"])
     for notice in file.notices:
         job.losses.note(notice)
     others = [key for key in data if key not in (PUBLISHED_BLOCK, ONETRAINER_BLOCK)]

@@ -14,6 +14,7 @@ from lr_grid.blocks import Block, BlockValues
 from lr_grid.convert.arguments import as_text, settings_of
 from lr_grid.convert.base import Arguments, Job
 from lr_grid.convert.models import Model
+from lr_grid.convert.texts import rounded
 from lr_grid.depth import depth_factor, depth_factors
 from lr_grid.errors import GridError, Problems
 from lr_grid.keys import SOURCES, is_grid_key
@@ -50,7 +51,7 @@ class Source:
                     " give the trainer's LR with --base_lr (e.g. --base_lr 1e-4)"
                 ]
             )
-        return rate.resolve(self.job.base_lr or 0.0)
+        return rounded(rate.resolve(self.job.base_lr or 0.0))
 
     @property
     def default(self) -> Rate:
@@ -85,7 +86,7 @@ class Source:
             rate = self.block_lr[block]
         elif component in CURVED or component in self.settings.component_lr:
             factor *= self.depth[block]
-        return Rate(rate.value * factor, rate.relative)
+        return Rate(rounded(rate.value * factor), rate.relative)
 
     def is_left_out(self, component: str, block: Block) -> bool:
         """Whether lists of blocks or components leave a cell out of training."""
@@ -146,7 +147,7 @@ class Source:
                 factor *= self._over_default(self.block_lr[block])
             elif factor:
                 factor *= self.depth[block]
-            result[block] = factor
+            result[block] = rounded(factor)
         return result
 
     def _over_default(self, rate: Rate) -> float:

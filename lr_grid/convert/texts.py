@@ -26,6 +26,11 @@ def number_text(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
+def rounded(value: float) -> float:
+    """A product to 15 significant digits: ``1e-4 * 3`` is 0.0003 and no 0.00030000000000000003."""
+    return float(f"{value:.15g}")
+
+
 def numbers(text: str, name: str, problems: Problems) -> list[float]:
     """``1,0.5, 0`` as numbers; every place that is none is noted."""
     result = []
@@ -53,6 +58,8 @@ def read_json(text: str) -> dict[str, Any]:
 
     try:
         data = json.loads(text, object_pairs_hook=once)
+    except RecursionError:
+        raise GridError(["the JSON is nested too deeply"]) from None
     except json.JSONDecodeError as error:
         raise GridError([f"not valid JSON: {error.msg}: line {error.lineno} column {error.colno}"]) from None
     if not isinstance(data, dict):
@@ -67,6 +74,8 @@ def read_toml(text: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise GridError(["the TOML is nested too deeply"]) from None
     except tomllib.TOMLDecodeError as error:
         hint = ' (a relative LR is text in TOML: "1.5x")' if re.search(r"=\s*[\d.]+x", text) else ""
         raise GridError([f"not valid TOML: {error}{hint}"]) from None
@@ -76,13 +85,18 @@ def looks_like_toml(text: str) -> bool:
     """Whether a text is a TOML document that says something."""
     try:
         return bool(tomllib.loads(text))
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return False
 
 
 def is_json(text: str) -> bool:
-    """Whether a text means to be JSON."""
-    return text.lstrip().startswith("{")
+    """Whether a text means to be JSON: an object, or a list (which no format is: the reader says so)."""
+    if not text.lstrip().startswith("["):
+        return text.lstrip().startswith("{")
+    try:
+        return isinstance(json.loads(text), list) and not looks_like_toml(text)
+    except (ValueError, RecursionError):
+        return False
 
 
 def pairs_of(words: Sequence[str]) -> dict[str, str]:

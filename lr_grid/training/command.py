@@ -18,6 +18,8 @@ class TrainingCommand:
     script: str | None
     words: list[Word]
     launch: list[str] = field(default_factory=list)
+    foreign: str = ""
+    """The script's name where it is neither trainer's."""
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -59,7 +61,8 @@ def find_command(text: str, source: str = COMMAND_LINE, suffix: str = "") -> Tra
         message = f"a second training command ({_name(other.words[at].text)}) is not looked at"
         findings.append(Finding("note", Place(source, other.words[at].line), message, "Check it by itself"))
     launch = [w.text for w in command.words[:index]]
-    return TrainingCommand(name if known else None, command.words[index + 1 :], launch, findings)
+    words = command.words[index + 1 :]
+    return TrainingCommand(name if known else None, words, launch, "" if known else name, findings)
 
 
 def _name(word: str) -> str:
@@ -82,6 +85,7 @@ def _script_at(command: Command) -> int | None:
 def _joined(commands: list[Command], shell: Shell, source: str, findings: list[Finding]) -> list[Command]:
     """Takes up what a missing or broken continuation mark cut off a command, and tells it."""
     result: list[Command] = []
+    told: Command | None = None
     for command in commands:
         first = command.words[0]
         if not result or not first.text.startswith("--") or _script_at(result[-1]) is None:
@@ -95,7 +99,9 @@ def _joined(commands: list[Command], shell: Shell, source: str, findings: list[F
         )
         message = f"{shell.name} ends the command before this line ({reason}): {first.text} and what follows are lost"
         cure = f"Continue each line with {shell.escape} as its very last character"
-        findings.append(Finding("error", Place(source, first.line, first.text), message, cure))
+        if told is not result[-1]:  # one is enough for all lines of a command
+            findings.append(Finding("error", Place(source, first.line, first.text), message, cure))
+        told = result[-1]
         result[-1].words += command.words
         result[-1].broken = command.broken
     return result

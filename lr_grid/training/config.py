@@ -50,6 +50,10 @@ class TrainingConfig:
     dataset_config: str | None = None
     launch: list[str] = field(default_factory=list)
     """What stands before the script on the command line: accelerate's own options and the like."""
+    foreign: str = ""
+    """The name of a script that is neither trainer's."""
+    unread: bool = False
+    """Whether a part of the run was not read: a --config_file that is not here, a word that may stand for several."""
     findings: list[Finding] = field(default_factory=list)
     """What is wrong with the way it is written: unknown arguments, wrong types, repeated flags."""
 

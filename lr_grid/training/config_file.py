@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ else:
 from lr_grid.errors import GridError
 from lr_grid.training.config import Given
 from lr_grid.training.finding import Finding, Place
+from lr_grid.training.guis import gui_of_value
 from lr_grid.training.parse_options import wrong_choice
 from lr_grid.training.tables import Option
 from lr_grid.training.toml_lines import toml_lines
@@ -30,17 +32,34 @@ class TomlError(GridError):
         self.place, self.message = place, message
 
 
-def read_text(path: Path) -> str:
-    """The text of a file.
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_STRICT = (".toml", ".json")
+"""The trainers read these as UTF-8 and stop at anything else; a script may be in what the shell takes."""
 
-    Raises: GridError where it cannot be read.
+
+def read_text(path: Path) -> str:
+    """The text of a file: UTF-8. Scripts are read in UTF-16 with its mark (PowerShell's ``>``), too, and in any other
+    encoding lose only what is not ASCII.
+
+    Raises: GridError where it cannot be read, TomlError (with the line) where a TOML or JSON is no UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise GridError([f"{path}: no such file (looked for {path.absolute()})"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise GridError([f"{path}: cannot be read: {error}"]) from None
+    except OSError as error:
+        what = "is a folder" if path.is_dir() else f"cannot be read: {error.strerror or error}"
+        raise GridError([f"{path}: {what}"]) from None
+    encoding = _MARKS.get(data[:2], "utf-8")
+    strict = path.suffix.lower() in _STRICT
+    if strict and encoding != "utf-8":
+        raise TomlError(Place(str(path), 1), "is UTF-16, and the trainer reads UTF-8: save it as UTF-8 without BOM")
+    try:
+        text = data.decode(encoding, "strict" if strict else "replace")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TomlError(Place(str(path), line), "is not UTF-8 here, and the trainer reads UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_toml(text: str, name: str) -> dict[str, Any]:
@@ -50,6 +69,8 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
+    except RecursionError:
+        raise TomlError(Place(name, 1), "is nested too deeply to be read") from None
     except tomllib.TOMLDecodeError as error:
         match = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", str(error))
         end = text.rstrip().count("\n") + 1
@@ -81,6 +102,7 @@ class _Reader:
         self.name, self.table = name, table
         self.data = parse_toml(text, name)
         self.lines = toml_lines(text.removeprefix("\ufeff"))
+        self.flat = {dest: value for dest, value, _ in self.flattened()}
         self.given: list[Given] = []
         self.findings: list[Finding] = []
         if text.startswith("\ufeff"):
@@ -131,10 +153,17 @@ class _Reader:
             self.tell(severity, line, f"{dest}: {message}")
         else:
             for item in value if isinstance(value, list) else [value]:
-                wrong = wrong_choice(option, item)
-                if wrong:
-                    self.tell("error", line, f"{dest}: {wrong}")
+                self.choice(option, item, line)
         self.given.append(Given(dest, value, place, items))
+
+    def choice(self, option: Option, value: Any, line: int) -> None:
+        """Notes a value that is none of an option's choices (argparse never sees it: the trainer itself stumbles)."""
+        wrong = wrong_choice(option, value)
+        gui = gui_of_value(option.dest, value)
+        if wrong and gui:
+            self.tell("note", line, f"{option.dest}: {value!r} is {gui}, and does no harm")
+        elif wrong and (option.dest != "dynamo_backend" or self.flat.get("torch_compile")):
+            self.tell("error", line, f"{option.dest}: {wrong}")
 
 
 def parse_config_file(text: str, name: str, table: Mapping[str, Option]) -> tuple[list[Given], list[Finding]]:

@@ -40,6 +40,9 @@ class Finding:
     place: Place
     message: str
     cure: str = ""
+    stops: bool = True
+    """Of an error: whether the run stops at it, or trains another thing than its plan says; else what was meant is
+    probably another thing than what is written."""
 
     def __post_init__(self) -> None:
         assert self.severity in SEVERITIES

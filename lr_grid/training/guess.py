@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lr_grid.training.guis import gui_of
 from lr_grid.training.tables import TRAINERS, options, owners, scripts, trainer_of
 
 # network module, without what lr-grid adds to its name -> the scripts it is for
@@ -65,6 +66,8 @@ def guess(values: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """(trainer, script) from a run's arguments; None for what they do not tell."""
     module = str(values.get("network_module") or "")
     trainer = module_trainer(module) if module else None
+    if trainer is None and any(gui_of(key, value) for key, value in values.items()):
+        trainer = "sd-scripts"  # the GUIs are around it
     if trainer is None:
         trainer = _best(TRAINERS, {t: _strange(values, options(t)) for t in TRAINERS})
     if trainer is None:

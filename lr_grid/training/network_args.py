@@ -25,7 +25,9 @@ def read_network_args(config: TrainingConfig) -> None:
         if not equals and not given.resolved:
             continue
         if not equals:
-            tell("error", f"network_args: {text!r} is no key=value pair, and the trainer stops at it")
+            before = str(value[position - 1]) if position else ""
+            cure = f"A value holds no spaces: write {before}{text}" if before.endswith(",") and "=" in before else ""
+            tell("error", f"network_args: {text!r} is no key=value pair, and the trainer stops at it", cure)
             continue
         if " " in text.strip() and "=" in rest:
             tell(

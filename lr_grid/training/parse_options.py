@@ -44,6 +44,22 @@ def _int_or_float(text: str, strict: bool) -> float:
     return value
 
 
+_DASHES, _QUOTES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "\u201c\u201d\u201e\u2018\u2019"
+
+
+def _typographic(words: Sequence[Word]) -> tuple[str, str] | None:
+    """(what is wrong with a dash or quote that a word processor made, its cure); None where there is none."""
+    first = words[0].text
+    if first[:1] and first[0] in _DASHES:
+        name = first.lstrip(_DASHES + "-")
+        return f"{first} begins with a typographic dash ({first[0]}), and the parser stops at it", f"Write --{name}"
+    found = next((char for word in words for char in word.text if char in _QUOTES), "")
+    if found:
+        message = f"{' '.join(word.text for word in words)}: {found} is a typographic quote, which quotes nothing"
+        return message, "Write \" or '"
+    return None
+
+
 class _Reader:
     def __init__(self, words: Sequence[Word], table: Mapping[str, Option], source: str) -> None:
         self.words, self.source = words, source
@@ -97,17 +113,26 @@ class _Reader:
             f"Write {before.text}={word.text}",
         )
 
-    def stray(self, words: Sequence[Word], after: str) -> None:
+    def stray(self, words: Sequence[Word], after: str, takes: str = "") -> None:
+        """Words that belong to no option; ``takes`` is what the option before them takes."""
         if words and not all(word.resolved for word in words):
             self.tell("note", self.place(words[0], after), f"{words[0].text} is not set here: it is not checked")
         elif words:
             shown = " ".join(word.text for word in words)
             behind = f" after {after}" if after else ""
+            odd = _typographic(words)
+            if odd:
+                self.tell("error", self.place(words[0], words[0].text), *odd)
+                return
+            if takes:
+                cure = f"{after} takes {takes}: quote it if it holds spaces"
+            else:
+                cure = f"{after} takes no value" if after else "Write --name value"
             self.tell(
                 "error",
                 self.place(words[0], after or words[0].text),
                 f"{shown}: stands alone{behind}, and the parser stops at it (unrecognized arguments)",
-                f"{after} takes no value" if after else "Write --name value",
+                cure,
             )
 
     def option(self, word: Word, values: list[Word]) -> None:
@@ -118,13 +143,16 @@ class _Reader:
             if names:
                 self.tell("error", place, f"{flag} is short for several options ({', '.join(names)}): the parser stops")
                 return
-            self.given.append(Given(flag.lstrip("-"), None, place, known=False))
+            if f"-{flag}" in self.flags:
+                self.tell("error", place, f"{flag}: the parser has no such option and stops", f"Two dashes: -{flag}")
+            else:
+                self.given.append(Given(flag.lstrip("-"), None, place, known=False))
             return
         option = self.flags[names[0]]
         if names[0] != flag:
             self.tell("warning", place, f"{flag} is short for {names[0]}", "Write it in full: prefixes break silently")
         if equals:
-            self.stray(values, "" if option.is_flag else flag)
+            self.stray(values, "" if option.is_flag else flag, "" if option.is_flag else "one value")
             values = [Word(explicit, word.line, word.resolved)]
         if option.is_flag:
             if equals:
@@ -137,7 +165,7 @@ class _Reader:
 
     def take(self, option: Option, flag: str, place: Place, values: list[Word], equals: bool) -> None:
         if not option.is_list and not equals:
-            self.stray(values[1:], "" if not values else flag)
+            self.stray(values[1:], "" if not values else flag, "one value")
             values = values[:1]
         if not values and option.nargs != "*":
             self.tell("error", place, f"{flag} has no value")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lr_grid.errors import GridError
@@ -15,16 +16,23 @@ from lr_grid.training.guess import guess, named_in
 from lr_grid.training.network_args import read_network_args
 from lr_grid.training.parse_options import parse_options
 from lr_grid.training.repeats import tell_overruled, tell_repeats
-from lr_grid.training.tables import options, trainer_of
+from lr_grid.training.shell_words import Word
+from lr_grid.training.tables import Option, options, trainer_of
 from lr_grid.training.unknown import tell_unknown
 
 __all__ = ["TomlError", "read_training"]
 
 
+_COMMAND = re.compile(
+    r"""\.py["']?\s | (^|\s)--\w | (^|[\s/\\"'])(accelerate|torchrun|python[\d.]*)(\.exe)?["']?\s""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
 def is_command(text: str) -> bool:
     """Whether a text is a command line, and no file's name."""
     # Not Path.is_file: it raises where a name is longer than a file's can be.
-    return bool(re.search(r"\.py\s|^\s*--\w|^\s*accelerate\s", text)) and not os.path.isfile(text)
+    return bool(_COMMAND.search(text)) and not os.path.isfile(text)
 
 
 def read_training(source: str | Path, *, is_text: bool = False) -> TrainingConfig:
@@ -40,6 +48,8 @@ def read_training(source: str | Path, *, is_text: bool = False) -> TrainingConfi
     """
     if is_text:
         return _from_command(str(source), COMMAND_LINE, "", Path())
+    if not str(source).strip():
+        raise GridError(["the name of the config is empty: give a file, or a command line"])
     path = Path(source)
     text = read_text(path)
     if path.suffix.lower() == ".toml":
@@ -72,7 +82,7 @@ def _choose_script(config: TrainingConfig, script: str | None, values: dict[str,
 
 def _from_command(text: str, source: str, suffix: str, folder: Path) -> TrainingConfig:
     command = find_command(text, source, suffix)
-    config = TrainingConfig(source, launch=command.launch)
+    config = TrainingConfig(source, launch=command.launch, foreign=command.foreign)
     every = options(trainer_of(command.script) if command.script else None, command.script)
     given, _ = parse_options(command.words, every, source)
     preview = {one.dest: one.value for one in given}
@@ -83,8 +93,9 @@ def _from_command(text: str, source: str, suffix: str, folder: Path) -> Training
         path = next((p for p in (Path(name), folder / name) if p.is_file()), None)
         if path is None:
             place = next(one.place for one in given if one.dest == "config_file")
-            message = f"--config_file {file}: no such file ({name}): what it sets is not checked"
-            found.append(Finding("error", place, message))
+            message = f"--config_file {file}: no such file here ({name}): what it sets is not checked"
+            config.unread = True
+            found.append(Finding("note", place, message))
         else:
             toml, name = read_text(path), str(path)
             preview = {**_flat(toml, name), **preview}
@@ -99,7 +110,18 @@ def _from_command(text: str, source: str, suffix: str, folder: Path) -> Training
     tell_repeats(above, config.findings, table)
     tell_overruled(below, above, config.findings)
     config.given = below + above
+    config.unread = config.unread or _may_hold_more(command.words, table)
     return _finished(config)
+
+
+def _may_hold_more(words: Sequence[Word], table: Mapping[str, Option]) -> bool:
+    """Whether any word that is not known may stand for options: it is not the one value of an option."""
+    one_value = {flag for option in table.values() if not (option.is_flag or option.is_list) for flag in option.flags}
+    before = ["", *(word.text for word in words)]
+    return any(
+        not word.resolved and flag not in one_value and not re.match(r"--\w+=", word.text)
+        for flag, word in zip(before, words, strict=False)
+    )
 
 
 def _finished(config: TrainingConfig) -> TrainingConfig:
@@ -115,11 +137,12 @@ def _finished(config: TrainingConfig) -> TrainingConfig:
 
 
 def require(config: TrainingConfig) -> TrainingConfig:
-    """The config, for those who want no other than a right one.
+    """The config, for those who need its plan.
 
-    Raises: GridError with every error that reading it found.
+    Raises: GridError with every error that stops the run or changes the plan: not for a key of a TOML that the trainer
+        passes over.
     """
-    errors = [f"{finding.place}: {finding.text}" for finding in config.findings if finding.severity == "error"]
+    errors = [f"{one.place}: {one.text}" for one in config.findings if one.severity == "error" and one.stops]
     if errors:
         raise GridError(errors)
     return config

@@ -8,47 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from lr_grid.training.shell_arrays import Arrays
+from lr_grid.training.shell_words import BASH, CMD, POWERSHELL, SHELLS, Command, Shell, Word
 
-@dataclass(frozen=True, slots=True)
-class Shell:
-    """How one shell writes things."""
+__all__ = ["BASH", "CMD", "POWERSHELL", "SHELLS", "Command", "Shell", "Word", "shell_of", "split"]
 
-    name: str
-    escape: str
-    """Escapes the next character; before the end of a line it continues the line."""
-    quotes: str
-    comment: str
-    variable: re.Pattern[str]
-
-
-_BASH = re.compile(r"\$(?:\{(\w+)(?:\[[@*]\])?\}|(\w+)|[@*])")
-_POWERSHELL = re.compile(r"\$(?:\{([\w:]+)\}|((?:env:)?\w+))", re.IGNORECASE)
-_CMD = re.compile(r"%(\w+)%")
-BASH = Shell("bash", "\\", "'\"", "#", _BASH)
-POWERSHELL = Shell("PowerShell", "`", "'\"", "#", _POWERSHELL)
-CMD = Shell("cmd", "^", '"', "", _CMD)
-SHELLS = {".sh": BASH, ".bash": BASH, ".ps1": POWERSHELL, ".bat": CMD, ".cmd": CMD}
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of a command, quotes taken off."""
-
-    text: str
-    line: int
-    resolved: bool = True
-    """False: it holds a variable or a substitution whose value nobody here knows."""
-
-
-@dataclass
-class Command:
-    """One command of a text."""
-
-    words: list[Word] = field(default_factory=list)
-    broken: int = 0
-    """The line whose continuation mark is followed by blanks, so that the command ends there; 0 for none."""
+_PLAIN_QUOTES = str.maketrans("\u201c\u201d\u201e\u2018\u2019\u201a\u201b", "\"\"\"''''")
+_DEFAULT = re.compile(r"\$\{(\w+):?-([^{}]*)\}")
+"""``${NAME:-value}`` of bash."""
+_PLACEHOLDER = re.compile(r"(?<!\$)\{[A-Za-z_]\w*\}|^\(?(\.\.\.|\u2026)\)?$")
+"""``{lr}`` of a notebook, and the dots of a text that leaves something out."""
 
 
 def shell_of(text: str, suffix: str = "") -> Shell:
@@ -64,11 +34,14 @@ def shell_of(text: str, suffix: str = "") -> Shell:
 
 class _Splitter:
     def __init__(self, text: str, shell: Shell) -> None:
-        self.text = text.replace("\r\n", "\n")
+        self.text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+        if shell is POWERSHELL:  # it takes typographic quotes for plain ones
+            self.text = self.text.translate(_PLAIN_QUOTES)
         self.shell = shell
         self.at, self.line = 0, 1
         self.commands: list[Command] = [Command()]
         self.variables: dict[str, str] = {}
+        self.arrays = Arrays(shell)
         self.begin()
 
     def begin(self) -> None:
@@ -83,7 +56,9 @@ class _Splitter:
 
     def step(self) -> None:
         char, shell = self.text[self.at], self.shell
-        if char == "\n":
+        if self.array_step(char):
+            pass
+        elif char == "\n":
             self.end_command()
             self.line += 1
             self.at += 1
@@ -101,6 +76,34 @@ class _Splitter:
             self.operator(char)
         else:
             self.plain()
+
+    def array_step(self, char: str) -> bool:
+        """Takes up what is about an array: its beginning, its end, and what separates its items; a use of one."""
+        arrays = self.arrays
+        if arrays.is_open:
+            if char in ")\n,"[: 3 if self.shell is POWERSHELL else 2]:
+                self.end_word()
+                self.line += char == "\n"
+                self.at += 1
+                if char == ")":
+                    arrays.close(self.commands.pop().words)
+                return True
+            return False
+        if self.parts is not None:
+            return False
+        words = self.commands[-1].words
+        length = arrays.begin(self.text, self.at, [word.text for word in words])
+        if length:
+            self.at += length
+            if arrays.is_open:
+                self.commands.append(Command())
+            return True
+        used = arrays.use(self.text, self.at) if words else None
+        if used is None:
+            return False
+        words += used[0]
+        self.at += used[1]
+        return True
 
     def is_comment(self) -> bool:
         rest = self.text[self.at :]
@@ -145,14 +148,21 @@ class _Splitter:
 
     def take(self, text: str, quote: str) -> None:
         """Text between quotes: variables count between double ones."""
+        self.resolved = self.resolved and not _PLACEHOLDER.search(text)
         self.add(text if quote == "'" else self.expanded(text))
 
     def plain(self) -> None:
-        stop = re.compile(r"[\s;|&<>" + re.escape(self.shell.quotes + self.shell.escape) + "]")
+        ends = ("),"[: 2 if self.shell is POWERSHELL else 1]) if self.arrays.is_open else ""
+        stop = re.compile(r"[\s;|&<>" + re.escape(self.shell.quotes + self.shell.escape + ends) + "]")
         match = stop.search(self.text, self.at + 1)
         end = match.start() if match else len(self.text)
         raw = self.text[self.at : end]
+        if "$(" in raw and raw.count("(") > raw.count(")"):  # a substitution, with spaces in it
+            end = _closing(self.text, self.at + raw.index("$(") + 1)
+            raw = self.text[self.at : end]
+            self.line += raw.count("\n")
         self.at = end
+        self.resolved = self.resolved and not _PLACEHOLDER.search(raw)
         value = self.expanded(raw)
         if value == raw or self.shell is POWERSHELL:
             self.add(value)
@@ -171,9 +181,14 @@ class _Splitter:
             self.resolved = False
             return match[0]
 
-        if self.shell is BASH and ("$(" in text or "`" in text or "${" in text):
-            self.resolved = self.resolved and bool(re.fullmatch(r"[^`]*", text)) and "$(" not in text
-        return self.shell.variable.sub(value, text)
+        if self.shell is BASH:
+            text = _DEFAULT.sub(lambda match: self.variables.get(match[1]) or match[2], text)
+        if "$(" in text or (self.shell is BASH and "`" in text):
+            self.resolved = False
+        result = self.shell.variable.sub(value, text)
+        if self.shell is BASH and "${" in result:
+            self.resolved = False
+        return result
 
     def operator(self, char: str) -> None:
         calls = self.shell is POWERSHELL and char == "&" and not self.commands[-1].words and self.parts is None
@@ -207,11 +222,25 @@ class _Splitter:
         self.idle = False
         words = [word.text for word in self.commands[-1].words]
         if words:
+            self.arrays.pass_by(words)
             assigned = _assignments(words, self.shell)
-            self.variables.update(assigned)
+            for name, value in assigned.items():
+                self.variables.pop(name, None)
+                if not (self.shell.variable.search(value) or "$(" in value or "${" in value):
+                    self.variables[name] = value
             if assigned:
                 self.commands.pop()
             self.commands.append(Command())
+
+
+def _closing(text: str, at: int) -> int:
+    """Behind the parenthesis that closes the one at a place."""
+    depth = 0
+    for end in range(at, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        if depth == 0:
+            return end + 1
+    return len(text)
 
 
 def _escapable(shell: Shell) -> tuple[str, ...]:

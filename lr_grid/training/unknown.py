@@ -8,6 +8,7 @@ from lr_grid.models.blueprint import known_arguments
 from lr_grid.passed_on import INJECTED
 from lr_grid.training.config import TrainingConfig
 from lr_grid.training.finding import Finding
+from lr_grid.training.guis import gui_of
 from lr_grid.training.tables import options, owners
 
 # Not the trainers': of launchers and GUIs around them.
@@ -33,7 +34,19 @@ def tell_unknown(config: TrainingConfig) -> None:
             effect = "it is ignored" if not isinstance(one.value, dict) else "only one level of tables is read"
         hint = _whose(config, one.dest)
         subject = f"{script} {verb} {name}" if verb == "has no" else f"{script} has {name}"
-        config.findings.append(Finding("error", one.place, f"{subject}: {effect}", hint))
+        gui = "" if one.place.flag else gui_of(one.dest, one.value)
+        if gui:
+            message = f"{subject}: {gui}' GUI writes it, the trainer ignores it"
+            config.findings.append(Finding("note", one.place, message))
+            continue
+        # The parser stops at a flag; a key of a TOML is passed over, which matters where another was meant.
+        severity = "error" if one.place.flag or isinstance(one.value, dict) or _means_another(hint) else "warning"
+        config.findings.append(Finding(severity, one.place, f"{subject}: {effect}", hint, stops=bool(one.place.flag)))
+
+
+def _means_another(hint: str) -> bool:
+    """Whether a hint names what should stand there in place of an unknown argument."""
+    return any(words in hint for words in ("Did you mean", "It belongs into", "; here "))
 
 
 def _whose(config: TrainingConfig, dest: str) -> str:
