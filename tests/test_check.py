@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from inventories.running import run_inventory
 
 from lr_grid.check import check_dataset_file, check_training
-from lr_grid.check.dataset_types import fits
 from lr_grid.check.dataset_file import is_dataset_config
+from lr_grid.check.dataset_types import fits
 from lr_grid.cli.main import main
 from lr_grid.keys import KEYS
 from lr_grid.training import TomlError, read_training
