@@ -439,6 +439,7 @@ def test_a_config_of_a_gui_is_usable_without_what_the_trainers_parser_would_stop
         assert any(one.startswith(f"{gone} ") for one in probe.left_out)
     assert "--persistent_data_loader_workers" not in given
     assert "--text_encoder_lr" not in given
+    assert not any("[]" in one for one in probe.left_out)
     config.write_text(KOHYA_SS.replace("unet_lr = 0.0001", 'unet_lr = "0.0001"'), encoding="utf-8")
     with pytest.raises(GridError, match="unet_lr: wants a number") as error:
         probe_of(str(config), 1e-4)

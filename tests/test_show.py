@@ -186,7 +186,7 @@ def test_list_names_every_model(capsys):
         (["--model", "anima", "--network_args", "exclude_patterns=['(']"], "does not compile"),
         (["--model", "sdxl", "--network_module", "networks.dylora_grid", "--network_args", "unit=3"], "multiple"),
         (["--model", "sdxl", "--network_module", "networks.oft_grid", "--network_dim", "7"], "7 blocks do not divide"),
-        (["--model", "wan", "--network_module", "lr_grid.musubi.lokr_grid", "--network_args", "factor=x"], "whole number"),
+        (["--model", "wan", "--network_module", "lr_grid.musubi.lokr_grid", "--network_args", "factor=x"], "factor=x"),
         (["--model", "diffusers/flux-dev", "--preset", "small_file"], "ranks are the adapter's own"),
         (["--model", "flux", "--learning_rate", "nan"], "--learning_rate nan"),
         (["--model", "flux", "--network_alpha", "-1"], "--network_alpha -1"),

@@ -117,7 +117,7 @@ def probe_command(
     argv = [*(launch or ("accelerate", "launch")), script]
     for key, value in values.items():
         if key in _LEFT_OUT or (key in _ENCODER_RATES and key not in changed):
-            left_out.append(f"{key} {value}")
+            left_out += [f"{key} {value}"] * bool(_words(key, value))
         elif key not in changed:
             argv += _words(key, value)
     for key, value in changed.items():

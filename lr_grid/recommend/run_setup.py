@@ -108,12 +108,12 @@ def assumed(setup: Setup) -> list[str]:
         return []
     found = []
     if setup.alpha is None:
-        found.append("alpha 1, the trainers' default: no --alpha is given")
+        found.append(f"alpha {DEFAULT_ALPHA:g}, the trainers' default: no --alpha is given")
     if setup.known:
         if setup.known.rank is None:
-            found.append("rank 4 of the known run, the trainers' default: --known gives no rank=")
+            found.append(f"rank {DEFAULT_RANK:g} of the known run, the trainers' default: --known gives no rank=")
         if setup.known.alpha is None:
-            found.append("alpha 1 of the known run, the trainers' default: --known gives no alpha=")
+            found.append(f"alpha {DEFAULT_ALPHA:g} of the known run, the trainers' default: --known gives no alpha=")
         if setup.rs_lora:
             found.append("the known run's scale was alpha / rank, not alpha / sqrt(rank)")
     return found
