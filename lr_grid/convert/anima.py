@@ -83,7 +83,7 @@ def _adapter(lr: float, arguments: Arguments, job: Job) -> None:
 
 def _given(text: str, job: Job, problems: Problems) -> dict[str, Any]:
     """Name (self_attn, mlp, ...) -> LR as it stands there."""
-    if not looks_like_toml(text):
+    if text.lstrip().startswith("--") or not looks_like_toml(text):
         return _flags(text, job, problems)
     data = read_toml(text)
     table = data.get("component_lr")
