@@ -82,7 +82,7 @@ def read_asked(args: argparse.Namespace) -> Asked:
         lrs = replace(lrs, text_encoders=tuple(args.text_encoder_lr))
     run = replace(asked.run, lrs=lrs, **changes)
     asked = replace(asked, arguments=arguments, run=run, notes=tuple(notes))
-    if (args.text_encoders or args.text_encoder_lr) and not _encoders(asked):
+    if (args.text_encoders or args.text_encoder_lr) and not _has_encoders(asked):
         raise GridError([f"the text encoders of {asked.model.title} get no LoRA: leave --text_encoder... out"])
     return asked
 
@@ -158,12 +158,13 @@ def speaks_of_encoders(arguments: Mapping[str, Any]) -> bool:
     return any(re.match(r"te[123]?_", key) for key in keys)
 
 
-def _encoders(asked: Asked) -> Mapping[str, int]:
+def _has_encoders(asked: Asked) -> bool:
+    """Whether the network module adapts text encoders (an unknown module is told later)."""
     from lr_grid.module_names import wrapped_module
 
     base = wrapped_module(asked.run.network_module, asked.arguments) or asked.model.default_module
     network = asked.model.network(base)
-    return network.encoder_of if network else {"unknown": 0}
+    return network is None or bool(network.encoder_of)
 
 
 def _check(args: argparse.Namespace) -> None:
