@@ -45,6 +45,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3",
             "peft>=0.13",
+            "tensorboard>=2.10",
             "hypothesis>=6",
             "packaging>=22",
             # Optimizers whose state test_memory.py measures.

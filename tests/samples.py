@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from trainers.every import chosen
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -65,9 +66,9 @@ SAMPLES = {
 }
 OTHERS = ("grid.toml", "musubi-tuner/hunyuan_video_grid.toml")
 _TRAINABLE = [name for name, sample in SAMPLES.items() if sample.tiny]
-_ALWAYS = ("sd15", "sdxl_lycoris", "flux", "sd3", "lumina", "hunyuan_video", "wan", "flux2", "zimage")
-TRAINED = _TRAINABLE if os.environ.get("LR_GRID_ALL_SAMPLES") else [name for name in _TRAINABLE if name in _ALWAYS]
-"""Samples that train in the real scripts: those of every kind; all with LR_GRID_ALL_SAMPLES=1 (five minutes)."""
+_ALWAYS = ("sd15", "sdxl_lycoris", "flux", "wan", "zimage")
+TRAINED = chosen(_TRAINABLE, always=_ALWAYS.__contains__)
+"""Samples that train in the real scripts."""
 KINDS = {"sd_scripts": "sd-scripts", "musubi": "musubi-tuner"}
 
 # What notices of a plan may say: how something came about, never that something sets nothing.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from trainers.every import chosen
 
-pytestmark = pytest.mark.trainer
+from lr_grid.errors import GridError
+from lr_grid.models import find_model
+from lr_grid.preview import Run, preview
 
 UNET_ONLY = "--network_train_unet_only"
 SD, FLUX = (
@@ -249,7 +252,14 @@ def assert_told(result, message: str) -> None:
     assert not result.lora_path.exists()
 
 
-@pytest.mark.parametrize("name", CASES)
+def needs_more(name: str) -> bool:
+    """Whether the trainer's options or another network module bear on the case."""
+    which, _, extra, _ = CASES[name]
+    return bool(extra) or which not in (SD, FLUX)
+
+
+@pytest.mark.trainer
+@pytest.mark.parametrize("name", chosen(CASES, always=needs_more, of=4))
 def test_bad_arguments(sd_scripts, tmp_path, name):
     (script, model, module), network_args, extra, message = CASES[name]
     result = sd_scripts.run(
@@ -258,6 +268,19 @@ def test_bad_arguments(sd_scripts, tmp_path, name):
     assert_told(result, message)
 
 
+ON_SD = [name for name in CASES if CASES[name][0] == SD and CASES[name][2] in ([], [UNET_ONLY])]
+
+
+@pytest.mark.parametrize("name", ON_SD)
+def test_bad_arguments_are_told_without_a_trainer_too(name):
+    (_, model, module), network_args, extra, message = CASES[name]
+    arguments = dict(argument.split("=", 1) for argument in network_args)
+    with pytest.raises(GridError) as told:
+        preview(find_model(model), arguments, Run(network_module=module, trains_text_encoders=not extra))
+    assert re.search(message, " ".join(str(told.value).split()))
+
+
+@pytest.mark.trainer
 @pytest.mark.parametrize("name", FILES)
 def test_bad_files(sd_scripts, tmp_path, name):
     file, text, message = FILES[name]
@@ -269,6 +292,7 @@ def test_bad_files(sd_scripts, tmp_path, name):
     assert_told(result, re.escape(message))
 
 
+@pytest.mark.trainer
 def test_all_problems_are_told_at_once(sd_scripts, tmp_path):
     script, model, module = SD
     arguments = [
