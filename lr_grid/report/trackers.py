@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+from lr_grid.living import living
 from lr_grid.plan import Plan
 from lr_grid.report.text import PREFIX
 
@@ -43,10 +43,7 @@ def _trackers() -> Iterator[Any]:
     accelerate = sys.modules.get("accelerate")
     if accelerate is None:
         return
-    # type() and not isinstance, which would run other objects' __class__ properties.
-    objects = gc.get_objects()
-    kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, accelerate.Accelerator)}
-    for found in (thing for thing in objects if type(thing) in kinds):
+    for found in living(accelerate.Accelerator):
         if found.is_main_process:
             yield from getattr(found, "trackers", ())
 
