@@ -17,7 +17,7 @@ from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
 from lr_grid.groups import build_groups
-from lr_grid.guards import check_negative, check_optimizer, idle_options
+from lr_grid.guards import check_negative, check_optimizer, idle_options, optimizer_name
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import NOTHING_TRAINS, make_plan
 from lr_grid.proof import Proof
@@ -247,7 +247,7 @@ class GridMixin:
             state.plan = _with_notices(state.plan, check_without_grid(state.resumed, planned))
             upstreams_lrs = True
         announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
-        record = run_record(state.plan, state.base, state.active)
+        record = run_record(state.plan, state.base, state.active, optimizer_name(state.args) if state.args else None)
         for group, plain in zip(groups, planned, strict=True):
             group[RECORD] = {"lr": plain["lr"], "run": record, "grid": state.active}
         resumed, args = state.resumed, state.args
@@ -269,6 +269,8 @@ class GridMixin:
             return state_to_resume
         base = super()
         prepare = getattr(base, _MULTIPLE_TE_LRS, None) or base.prepare_optimizer_params  # type: ignore[attr-defined]
+        if state.args is not None:
+            state_to_resume.check_optimizer(optimizer_name(state.args))
         state_to_resume.check_shapes({name: tuple(t.shape) for name, t in self.state_dict().items()})  # type: ignore[attr-defined]
         state_to_resume.identify(lambda: layouts_of(self, state.base, prepare, lrs), state.base)  # type: ignore[arg-type]
         return state_to_resume

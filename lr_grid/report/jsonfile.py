@@ -57,8 +57,12 @@ def plan_to_dict(
     }
 
 
-def run_record(plan: Plan, base: str, is_grid: bool) -> str:
-    """What a saved state remembers of the run beside its groups: as JSON, small."""
+def run_record(plan: Plan, base: str, is_grid: bool, optimizer: str | None) -> str:
+    """What a saved state remembers of the run beside its groups, as JSON.
+
+    Args:
+        optimizer: the trainer's word for it; None where it is not known.
+    """
     return json.dumps(
         {
             "lr_grid": lr_grid.__version__,
@@ -66,6 +70,7 @@ def run_record(plan: Plan, base: str, is_grid: bool) -> str:
             "grid": is_grid,
             "model": plan.family,
             "base_lr": plan.base_lr,
+            "optimizer": optimizer,
             "settings": dict(plan.header),
             "arguments": dict(plan.arguments),
         }
