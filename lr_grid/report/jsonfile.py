@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lr_grid
+from lr_grid.files import replace_file
 from lr_grid.memory import OPTIMIZERS
 from lr_grid.plan import Plan
 from lr_grid.report.cells import Cell, Table, tables
@@ -97,6 +98,10 @@ def _cell_to_dict(table: Table, block: int | None, component: str, cell: Cell) -
 
 
 def write_plan(data: dict[str, Any], path: Path) -> None:
-    """Writes the JSON, making its folder."""
+    """Writes the JSON whole or not at all, making its folder.
+
+    Raises: OSError.
+    """
+    text = json.dumps(data, indent=1) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
