@@ -69,7 +69,7 @@ class Proof:
                 self._at_first_step()
             lrs = self._check_groups(optimizer)
             self._proven = True
-            names = ", the names that it carries theirs" if self._resumed else ""
+            names = ", the resumed state's names agree" if self._resumed else ""
             self._tell(
                 f"first step: {type(optimizer).__name__} holds exactly the plan's {len(self._planned)} parameters in"
                 f" {len(optimizer.param_groups)} groups{names}{lrs}"

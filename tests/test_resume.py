@@ -49,7 +49,7 @@ def test_the_same_grid_goes_on_bit_by_bit(saved, capsys):
     assert resumed.lrs == whole.lrs[HALF:]
     text = capsys.readouterr().out
     assert "carried over" not in text
-    assert "the names that it carries theirs, at the plan's LRs" in text
+    assert "the resumed state's names agree, at the plan's LRs" in text
 
 
 @pytest.mark.parametrize(
