@@ -6,14 +6,14 @@ from lr_grid.grid_settings import GridSettings
 from lr_grid.plan import Plan
 
 MANY_GROUPS = 100
-"""From here on groups are felt in the optimizer step and in a tracker's logs (2 scalars a group in sd-scripts)."""
+"""From here on groups are felt in the optimizer step and in a tracker's logs (a scalar a group in sd-scripts)."""
 
 
 def many_groups(groups: int, settings: GridSettings) -> list[str]:
     """What could be done about very many groups."""
-    if groups <= MANY_GROUPS or settings.depth_strategy == "flat" or settings.depth_levels:
+    if groups <= MANY_GROUPS or settings.depth_strategy == "flat" or settings.depth_levels or settings.max_groups:
         return []
-    return [f"{groups} optimizer groups, each one or two lines in every log: depth_levels=8 would make far fewer"]
+    return [f"{groups} optimizer groups, felt in every step: depth_levels=8 or max_groups={MANY_GROUPS} would make fewer"]
 
 
 def one_te_lr(base: str, lr: float) -> str:

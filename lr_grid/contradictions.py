@@ -10,7 +10,7 @@ from lr_grid.grid_settings import GridSettings
 def contradictions(settings: GridSettings) -> dict[str, str]:
     """By the key that is in the way: what is wrong, as text that begins with the key."""
     found: dict[str, str] = {}
-    for clashes in (_of_curve, _of_rank_curve, _of_left_out):
+    for clashes in (_of_curve, _of_levels, _of_rank_curve, _of_left_out):
         for key, text in clashes(settings):
             found.setdefault(key, text)
     return found
@@ -31,13 +31,20 @@ def _deciding(settings: GridSettings, name: str, strategy: str) -> str:
 def _of_curve(settings: GridSettings) -> Iterator[tuple[str, str]]:
     """What shapes a depth curve that is not there."""
     ranks = settings.ranks
-    for name in ("min_depth_factor", "peak_position", "depth_scope", "depth_levels"):
+    for name in ("min_depth_factor", "peak_position", "depth_scope", "depth_levels", "max_groups"):
         if name == "depth_scope" and ranks.rank_strategy != "flat":  # one word for both curves
             continue
         yield from _without_curve(settings, name, "depth_strategy", settings.depth_strategy, "peak_position")
     yield from _zero_geometric(
         settings, "min_depth_factor", settings.min_depth_factor, "depth_strategy", settings.depth_strategy
     )
+
+
+def _of_levels(settings: GridSettings) -> Iterator[tuple[str, str]]:
+    """Two settings that both say how many depth levels there are. (Of two sources the later one wins.)"""
+    if settings.max_groups and settings.depth_levels:
+        levels = settings.key("depth_levels")
+        yield "max_groups", f"max_groups picks the depth levels, and {levels} gives them: keep one of the two"
 
 
 def _of_rank_curve(settings: GridSettings) -> Iterator[tuple[str, str]]:

@@ -73,7 +73,7 @@ CURVES: dict[str, Curve] = {
 
 
 def depth_factor(
-    strategy: str, block: int, num_blocks: int, min_depth_factor: float, peak_position: float = 0.5, levels: int = 0
+    strategy: str, block: int, num_blocks: int, min_depth_factor: float, peak_position: float = 0.5
 ) -> float:
     """The factor (not an LR) of one block.
 
@@ -82,16 +82,10 @@ def depth_factor(
         block: 0 .. num_blocks - 1. A stack of one block has factor 1.
         min_depth_factor: the curve's lowest value, 0..1.
         peak_position: where inverted_u peaks, 0..1.
-        levels: 0 = exact; K >= 2 rounds to K evenly spaced values from min_depth_factor to 1 (fewer optimizer groups).
     """
     if num_blocks <= 1:
         return 1.0
-    m = min_depth_factor
-    factor = CURVES[strategy](block / (num_blocks - 1), m, peak_position)
-    if levels and m < 1:
-        step = (1 - m) / (levels - 1)
-        factor = m + round((factor - m) / step) * step
-    return factor
+    return CURVES[strategy](block / (num_blocks - 1), min_depth_factor, peak_position)
 
 
 def depth_factors(stacks: Mapping[str, int], scope: str, factor: Callable[[int, int], float]) -> dict[Block, float]:

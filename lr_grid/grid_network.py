@@ -18,6 +18,7 @@ from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
 from lr_grid.groups import build_groups
 from lr_grid.guards import check_negative, check_optimizer, idle_options, optimizer_name
+from lr_grid.log_names import about_folding, log_names
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import NOTHING_TRAINS, make_plan
 from lr_grid.proof import Proof
@@ -224,17 +225,25 @@ class GridMixin:
         for parameter in state.frozen:
             parameter.requires_grad_(False)
         state.frozen_modules = [modules[r.site.name] for r in state.plan.rows if r.frozen and r.site.name in modules]
-        self._grid_announce(groups, groups, descriptions)
-        return groups, descriptions
+        logged = log_names(state.plan, groups, descriptions)
+        if getattr(state.args, "logging_dir", None) or getattr(state.args, "log_with", None):
+            state.plan = _with_notices(state.plan, about_folding(logged))
+        self._grid_announce(groups, groups, descriptions, logged)
+        return groups, logged
 
     def _grid_announce(
-        self, groups: Sequence[dict[str, Any]], planned: Sequence[dict[str, Any]], descriptions: Sequence[str] | None
+        self,
+        groups: Sequence[dict[str, Any]],
+        planned: Sequence[dict[str, Any]],
+        descriptions: Sequence[str] | None,
+        logged: Sequence[str] | None = None,
     ) -> None:
         """Prints the grid and what becomes of a resumed state; has the first step proven.
 
         Args:
             groups: as handed to the trainer.
             planned: the same, each with its ``lr`` and ``param_names``.
+            logged: what the trainer's log calls the groups, where that is not ``descriptions``.
         """
         state = self._grid_state
         assert state.plan is not None
@@ -246,7 +255,7 @@ class GridMixin:
         elif state.resumed is not None:
             state.plan = _with_notices(state.plan, check_without_grid(state.resumed, planned))
             upstreams_lrs = True
-        announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
+        announce(state.plan, state.base, groups, descriptions, _plan_file(state.args), logged=logged)
         record = run_record(state.plan, state.base, state.active, optimizer_name(state.args) if state.args else None)
         for group, plain in zip(groups, planned, strict=True):
             group[RECORD] = {"lr": plain["lr"], "run": record, "grid": state.active}

@@ -21,6 +21,8 @@ class GridSettings:
     peak_position: float = 0.5
     depth_scope: str = "stack"
     depth_levels: int = 0
+    max_groups: int = 0
+    """How many optimizer groups there may be; depth_levels follow from it. 0: any number."""
     block_lr_weight: BlockValues[float] | None = None
     block_lr: BlockValues[Rate] | None = None
     module_lr: tuple[ModuleRule[Rate], ...] = ()

@@ -6,12 +6,12 @@ optimizers leave alone and ``state_dict`` saves, so that a saved state says whos
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lr_grid.blocks import compact
-from lr_grid.plan import Plan, Row
+from lr_grid.plan import Plan, lr_key
 from lr_grid.sides import side_of
 from lr_grid.sites import Site
 from lr_grid.words import COMPONENTS
@@ -50,8 +50,7 @@ def build_groups(
         for name, parameter in parameters.get(row.site.name, ()):
             side = side_of(name)
             lr = row.lr_of(side)
-            # Twelve digits: LRs that differ only by rounding belong together.
-            group = groups.setdefault((f"{lr:.12g}", kinds.get(name)), _Group(lr))
+            group = groups.setdefault((lr_key(lr), kinds.get(name)), _Group(lr))
             group.params.append(parameter)
             group.names.append(name)
             group.cells.append((row.site, side))
@@ -66,10 +65,14 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
     They are keys of the trainer's log, where ``textencoder`` and ``group{i}`` are taken: neither is ever used.
     """
     loraplus = any(row.has_loraplus for row in plan.rows)
-    trained = [row for row in plan.rows if not row.frozen]
-    names: list[str] = []
+    parts = _parts(plan)
+    names: dict[str, None] = {}  # in order
     for group in groups:
-        name = " ".join(_describe_part(part, group, trained) for part in _unique(s.part for s, _ in group.cells))
+        sites = {id(site): site for site, _ in group.cells}.values()
+        by_part: dict[str, list[Site]] = {}
+        for site in sites:
+            by_part.setdefault(site.part, []).append(site)
+        name = " ".join(_describe_part(parts[part], of_part) for part, of_part in by_part.items())
         if len(name) > _LONGEST:
             name = f"{name[: _LONGEST - 3]}..."
         if loraplus and all(side == "up" for _, side in group.cells):
@@ -79,30 +82,48 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
         number, wanted = 2, name
         while name in names:
             name, number = f"{wanted} {number}", number + 1
-        names.append(name)
-    return names
+        names[name] = None
+    return list(names)
 
 
-def _describe_part(part: str, group: _Group, trained: Sequence[Row]) -> str:
-    sites = list(_unique(site for site, _ in group.cells if site.part == part))
-    everything = [row.site for row in trained if row.site.part == part]
-    if len(sites) == len(everything):
-        return part
-    components = [c for c in COMPONENTS if any(site.component == c for site in sites)]
-    whole = {site.component for site in everything}
-    words = [part]
-    if set(components) != whole:
-        words.append(".".join(components))
-    for stack in _unique(site.stack for site in sites):
-        blocks = {site.block for site in sites if site.stack == stack and site.block is not None}
+@dataclass
+class _Part:
+    """All that trains of a part."""
+
+    name: str
+    modules: int = 0
+    components: set[str] = field(default_factory=set)
+    blocks: dict[str | None, set[int | None]] = field(default_factory=dict)
+    """Stack -> its blocks."""
+
+
+def _parts(plan: Plan) -> dict[str, _Part]:
+    parts: dict[str, _Part] = {}
+    for row in plan.rows:
+        if not row.frozen:
+            part = parts.setdefault(row.site.part, _Part(row.site.part))
+            part.modules += 1
+            part.components.add(row.site.component)
+            part.blocks.setdefault(row.site.stack, set()).add(row.site.block)
+    return parts
+
+
+def _describe_part(part: _Part, sites: Sequence[Site]) -> str:
+    """What of a part a group holds. ``sites``: each once, in the group's order."""
+    if len(sites) == part.modules:
+        return part.name
+    components = {site.component for site in sites}
+    words = [part.name]
+    if components != part.components:
+        words.append(".".join(c for c in COMPONENTS if c in components))
+    by_stack: dict[str | None, set[int | None]] = {}
+    for site in sites:
+        by_stack.setdefault(site.stack, set()).add(site.block)
+    for stack, blocks in by_stack.items():
         if stack is None:
             words.append("outside")
-        elif blocks == {site.block for site in everything if site.stack == stack}:
+        elif blocks == part.blocks[stack]:
             words.append(stack)
         else:
-            words.append(f"{stack}_{compact(sorted(blocks)).replace(',', '.')}")
+            words.append(f"{stack}_{compact(sorted(b for b in blocks if b is not None)).replace(',', '.')}")
     return " ".join(words)
-
-
-def _unique(items: Iterable[Any]) -> Iterable[Any]:
-    return dict.fromkeys(items)

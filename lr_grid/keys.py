@@ -69,6 +69,7 @@ PARSERS: dict[str, Parser] = {
     "peak_position": values.fraction,
     "depth_scope": _choice(("stack", "model")),
     "depth_levels": _levels,
+    "max_groups": values.count,
     "block_lr_weight": lambda value: parse_block_values(value, values.number),
     "block_lr": lambda value: parse_block_values(value, values.rate),
     "module_lr": lambda value: parse_module_rules(value, values.rate),
@@ -100,7 +101,7 @@ KEYS = frozenset({*PARSERS, "component_lr", *SOURCES})
 # own.
 _NOT_OF_ENCODERS = {
     *("per_layer_lr", "depth_scope", "module_lr", "module_dims", "module_alphas", *SOURCES),
-    *("conv_block_dims", "conv_block_alphas", *OF_THE_RUN),
+    *("conv_block_dims", "conv_block_alphas", "max_groups", *OF_THE_RUN),
     *(f"{way}_{stack}_block_indices" for way in ("train", "exclude") for stack in ("double", "single")),
     *("loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"),
 }

@@ -117,6 +117,12 @@ class Plan:
     """Bytes of a trained number: 4 (fp32), or 2 with the trainer's --full_fp16 or --full_bf16."""
 
 
+def lr_key(lr: float) -> str:
+    """An absolute LR as text that is the same for LRs that differ only by rounding (twelve digits): such belong into one
+    optimizer group."""
+    return f"{lr:.12g}"
+
+
 def lrs_of_rows(rows: Iterable[Row]) -> list[float]:
     """All LRs (absolute) that a plan gives to what trains."""
     return [lr for row in rows if not row.frozen for lr in (row.lr_down or row.lr_up, row.lr_up)]

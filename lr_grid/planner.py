@@ -19,8 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lr_grid.binding import BoundGrid, PartGrid
-from lr_grid.depth import depth_factor, depth_factors
+from lr_grid.blocks import Block
+from lr_grid.depth_levels import Merged, exact_factors, merge
 from lr_grid.errors import GridError, Problems
+from lr_grid.group_limit import CurvedLr, GroupCount, most_levels
 from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs
 from lr_grid.reach import Reach, check_reach, idle_settings
 from lr_grid.sites import Site
@@ -43,11 +45,17 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
     Raises: GridError for settings whose LRs cannot be (all zero; a fused LR of LRs with different signs) and for
         settings that reach nothing that trains.
     """
-    calculator = _Calculator(grid, lrs)
-    rows = tuple(
-        calculator.row(site, facts[site.name]) for site in grid.sites.all if site.part in parts and site.name in facts
-    )
+    sites = [site for site in grid.sites.all if site.part in parts and site.name in facts]
     problems = Problems()
+    calculator = _Calculator(grid, lrs)
+    rows = tuple(calculator.row(site, facts[site.name]) for site in sites)
+    if grid.settings.max_groups:
+        merged, why_not = most_levels(calculator.count(rows), calculator.exact, grid.settings.max_groups)
+        if why_not:
+            problems.add(why_not)
+        if merged is not None and merged.levels:
+            calculator = _Calculator(grid, lrs, merged)
+            rows = tuple(calculator.row(site, facts[site.name]) for site in sites)
     for row in rows:
         if not math.isfinite(row.lr_down) or not math.isfinite(row.lr_up):
             problems.add(f"the LR of {row.site.name} is no number ({row.lr_down:g}, {row.lr_up:g}): {row.why}")
@@ -68,10 +76,13 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
         header.append(("peak_position", f"{settings.peak_position:g}"))
     if settings.depth_scope != "stack":
         header.append(("depth_scope", settings.depth_scope))
-    if settings.depth_levels:
-        header.append(("depth_levels", str(settings.depth_levels)))
+    if settings.max_groups:
+        header.append(("max_groups", str(settings.max_groups)))
+    if settings.depth_levels or settings.max_groups:
+        header.append(("depth_levels", str(calculator.levels or "exact")))
     layout = grid.sites.layout
     notices = [*settings.notices, *grid.sites.notices, *_overrides(grid, rows, calculator)]
+    notices += _about_levels(calculator, rows)
     notices += [*idle_settings(grid, calculator.reach), *_suspicions(rows, calculator)]
     encoders = {
         part: dict(own.layout.stacks) for part, own in grid.parts.items() if part != MAIN_PART and part in parts
@@ -113,10 +124,36 @@ def frozen_names(grid: BoundGrid) -> set[str]:
 class _Calculator:
     """One formula for all modules of a network."""
 
-    def __init__(self, grid: BoundGrid, lrs: TrainerLrs):
+    def __init__(self, grid: BoundGrid, lrs: TrainerLrs, merged: Merged | None = None):
+        """
+        Args:
+            merged: the depth factors of the U-Net or DiT, where they are not depth_levels'.
+        """
         self.grid, self.lrs = grid, lrs
         self.reach = Reach()
-        self.parts = {part: _Part(own, self.base_of(part), lrs.words, self.reach) for part, own in grid.parts.items()}
+        self.parts = {
+            part: _Part(own, self.base_of(part), lrs.words, self.reach, merged if part == MAIN_PART else None)
+            for part, own in grid.parts.items()
+        }
+
+    @property
+    def exact(self) -> dict[Block, float]:
+        """The depth factors of the U-Net or DiT as the curve has them."""
+        return self.parts[MAIN_PART].exact
+
+    @property
+    def levels(self) -> int:
+        """How many levels the depth factors of the U-Net or DiT are merged to; 0: none."""
+        return self.parts[MAIN_PART].merged.levels
+
+    def count(self, rows: Sequence[Row]) -> GroupCount:
+        """The groups that the rows come to, for other depth factors, too."""
+
+        def ratio_of(row: Row) -> float | None:
+            loraplus = self.grid.loraplus(row.site) if row.has_loraplus or not row.lr_down else None
+            return loraplus[1] if loraplus else None
+
+        return GroupCount.of(rows, self.parts[MAIN_PART].curved, ratio_of)
 
     def base_of(self, part: str) -> float:
         """What a relative LR multiplies in a part: the trainer's LR for it."""
@@ -170,18 +207,17 @@ class _Calculator:
 class _Part:
     """The formula in one part; LRs of components and depth factors are worked out once."""
 
-    def __init__(self, grid: PartGrid, base: float, base_words: str, reach: Reach):
+    def __init__(self, grid: PartGrid, base: float, base_words: str, reach: Reach, merged: Merged | None):
         self.grid, self.base, self.reach, self.settings = grid, base, reach, grid.settings
         self.default_rate = self.settings.default_lr or Rate(1.0, relative=True)
         default_words = self.settings.key("default_lr") + self.settings.origin("default_lr")
         self.default_words = default_words if self.settings.default_lr else base_words
         self.components: dict[str, tuple[float, str]] = {}
         """Worked out when a module asks: a component that does not train raises no questions."""
-        s = self.settings
-        curve = (s.min_depth_factor, s.peak_position, s.depth_levels)
-        self.depths = depth_factors(
-            grid.layout.stacks, s.depth_scope, lambda at, of: depth_factor(s.depth_strategy, at, of, *curve)
-        )
+        self.exact = exact_factors(self.settings, grid.layout.stacks)
+        self.merged = merged or merge(self.exact, self.settings.depth_levels)
+        self.curved: dict[str, CurvedLr] = {}
+        """By module name, of what follows the depth curve."""
 
     def cell(self, site: Site) -> tuple[float, str, str]:
         """(absolute LR, words, the setting that decided) by block, component and depth."""
@@ -199,7 +235,8 @@ class _Part:
             self.reach.used.setdefault(grid.part, set()).update(self._taken_from(site.component))
             own = site.component in self.settings.component_lr
             if block and (own or site.component in CURVED) and self.settings.depth_strategy != "flat":
-                depth = self.depths[block]
+                depth = self.merged.factors[block]
+                self.curved[site.name] = CurvedLr(lr, block, weight)
                 lr *= depth
                 self.reach.curved.add(grid.part)
                 why += f" * depth {depth:.4g}"
@@ -240,6 +277,26 @@ class _Part:
         if component == "fused" and {"self_attn", "ffn"} & own.keys():
             return {c if c in own else "default_lr" for c in ("self_attn", "ffn")}
         return {"default_lr"}
+
+
+def _about_levels(done: _Calculator, rows: Sequence[Row]) -> list[str]:
+    """Lines that say how far merged depth levels are from their curve, and what they save."""
+    lines = []
+    for name, part in done.parts.items():
+        if not part.merged.levels or name not in done.reach.curved:
+            continue
+        # Rounded up: it is a bound.
+        error = f"within {math.ceil(part.merged.error * 1000) / 10:g} % of the exact curve"
+        what = f"{part.settings.key('depth_levels')}={part.merged.levels}"
+        if name != MAIN_PART:
+            lines.append(f"{what}: LRs {error}")
+            continue
+        if part.settings.max_groups:
+            what = f"max_groups={part.settings.max_groups} leaves room for {what}"
+        count = done.count(rows)
+        before, after = (len(count.under(factors)) for factors in (part.exact, part.merged.factors))
+        lines.append(f"{what}: LRs {error}, {before} -> {after} groups")
+    return lines
 
 
 FAR = 100

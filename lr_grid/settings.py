@@ -85,12 +85,23 @@ def read_settings(
         raw = {"preset": preset.name, **raw}
     settings.arguments = tuple((key, str(value)) for key, value in raw.items())
     asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"grid"} if published else set())
+    _settle_levels(settings)
     settings.given = frozenset(key for key in asked if key != "per_layer_lr" or parsed.get(key))
     if all(key in parsed for key in raw if is_grid_key(key) and key not in SOURCES):
         # A value that did not parse would only lead to wrong conclusions.
         settings.encoders = _encoder_settings(parsed, settings.source)
         problems.add_all(contradictions(settings).values())
     return settings
+
+
+def _settle_levels(settings: GridSettings) -> None:
+    """Of depth_levels and max_groups the one from the later source wins; of one source, both stay."""
+    ranks = {"args": 2, "file": 1}
+    levels, groups = (ranks.get(settings.source.get(key, ""), 0) for key in ("depth_levels", "max_groups"))
+    if groups > levels:
+        settings.depth_levels = 0 if settings.max_groups else settings.depth_levels
+    elif levels > groups:
+        settings.max_groups = 0 if settings.depth_levels else settings.max_groups
 
 
 def _read_file(name: Any, problems: Problems) -> GridFile:

@@ -30,6 +30,7 @@ _WHY = {
     "encoder": "it knows no text encoders",
     "rank": "it knows no ranks",
     "chosen": "it has no lists of what trains",
+    "groups": "it has no optimizer groups to count: the exact curve is written",
     "upstream": "it is no setting of the grid: give it to the network module itself",
 }
 

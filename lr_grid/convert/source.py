@@ -15,7 +15,7 @@ from lr_grid.convert.arguments import as_text, settings_of
 from lr_grid.convert.base import Arguments, Job
 from lr_grid.convert.models import Model
 from lr_grid.convert.texts import rounded
-from lr_grid.depth import depth_factor, depth_factors
+from lr_grid.depth_levels import exact_factors, merge
 from lr_grid.errors import GridError, Problems
 from lr_grid.keys import SOURCES, is_grid_key
 from lr_grid.planner import CURVED
@@ -94,12 +94,8 @@ class Source:
 
     @cached_property
     def depth(self) -> dict[Block, float]:
-        """The depth factor of each block."""
-        s = self.settings
-        curve = (s.min_depth_factor, s.peak_position, s.depth_levels)
-        return depth_factors(
-            self.model().stacks, s.depth_scope, lambda at, of: depth_factor(s.depth_strategy, at, of, *curve)
-        )
+        """The depth factor of each block. (What max_groups would merge is told as lost: it takes a run's network.)"""
+        return merge(exact_factors(self.settings, self.model().stacks), self.settings.depth_levels).factors
 
     @cached_property
     def weights(self) -> dict[Block, float]:
@@ -196,12 +192,13 @@ class Source:
 
 
 def kind_of(key: str) -> str:
-    """component, default, depth, blocks, chosen, module, loraplus, encoder, rank, or upstream."""
+    """component, groups, default, depth, blocks, chosen, module, loraplus, encoder, rank, or upstream."""
     if not is_grid_key(key):
         return "upstream"
     kinds = (
         ("encoder", key.startswith("te")),
         ("loraplus", key.startswith("loraplus_")),
+        ("groups", key == "max_groups"),
         ("default", key == "default_lr"),
         ("module", key == "module_lr"),
         ("depth", key.startswith("depth_")),
@@ -230,6 +227,7 @@ COMMON_WHY = {
     "rank": "it knows no ranks",
     "chosen": "it knows no components",
     "upstream": "it is no setting of the grid: give it to the network module itself",
+    "groups": "it merges LRs into few optimizer groups when a run begins: the exact curve is written",
 }
 """Why a format of block values loses a key."""
 

@@ -19,11 +19,13 @@ def announce(
     descriptions: Sequence[str] | None,
     path: Path | None,
     quiet: bool = False,
+    logged: Sequence[str] | None = None,
 ) -> None:
     """Prints the grid; writes the plan to ``path`` (a .json) and beside it its picture (``.png``), and where ranks
     differ a second one of the ranks (``.ranks.png``).
 
-    In a run on several processes only the first one speaks. ``quiet``: nothing is printed.
+    In a run on several processes only the first one speaks. ``quiet``: nothing is printed. ``logged``: what the
+    trainer's log calls each group, where that is not its description.
     """
     if not _is_first():
         return
@@ -33,7 +35,7 @@ def announce(
         return
     names = descriptions or [f"group {i}" for i in range(len(groups))]
     try:
-        write_plan(plan_to_dict(plan, base, groups, names), path)
+        write_plan(plan_to_dict(plan, base, groups, names, logged), path)
     except OSError as error:
         print(f"{PREFIX} the plan could not be written to {path}: {error}", flush=True)
     else:

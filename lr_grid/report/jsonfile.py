@@ -17,9 +17,18 @@ from lr_grid.sizes import file_bytes, optimizer_bytes, parameters
 
 
 def plan_to_dict(
-    plan: Plan, base: str, groups: Sequence[dict[str, Any]], descriptions: Sequence[str]
+    plan: Plan,
+    base: str,
+    groups: Sequence[dict[str, Any]],
+    descriptions: Sequence[str],
+    logged: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """The plan as plain data (LRs absolute). ``base`` is the wrapped network module."""
+    """The plan as plain data (LRs absolute).
+
+    Args:
+        base: the wrapped network module.
+        logged: what the trainer's log calls each group, where that is not its description.
+    """
     return {
         "lr_grid": lr_grid.__version__,
         "network_module": base,
@@ -31,8 +40,13 @@ def plan_to_dict(
         "arguments": dict(plan.arguments),
         "notices": list(plan.notices),
         "groups": [
-            {"description": text, "lr": group.get("lr"), "params": group.get("param_names", len(group["params"]))}
-            for group, text in zip(groups, descriptions, strict=True)
+            {
+                "description": text,
+                "logged_as": tag,
+                "lr": group.get("lr"),
+                "params": group.get("param_names", len(group["params"])),
+            }
+            for group, text, tag in zip(groups, descriptions, logged or descriptions, strict=True)
         ],
         "sizes": {
             "parameters": parameters(plan),
