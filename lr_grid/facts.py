@@ -10,13 +10,15 @@ from torch import nn
 
 from lr_grid.errors import GridError
 from lr_grid.plan import ModuleFacts, TrainerLrs
-from lr_grid.sides import side_of
-from lr_grid.upstream import all_parameters, own_parameters
+from lr_grid.sides import side_in
+from lr_grid.torch_walk import Tensors, held, own_tensors
+from lr_grid.upstream import own_parameters, trained_of
 
 
 def facts_of(module: nn.Module) -> ModuleFacts:
     """Rank, alpha and sides of a network module."""
-    return facts_from(*rank_and_alpha(module), own_parameters(module), saved_numbers(module))
+    tensors = own_tensors(module)
+    return facts_from(*rank_and_alpha(module), trained_of(module, tensors[0]), saved_numbers(module, tensors))
 
 
 def facts_from(
@@ -24,20 +26,24 @@ def facts_from(
 ) -> ModuleFacts:
     """The facts, with the sides told by the names of what trains."""
     named = list(parameters)
-    sides = {side_of(name) for name, _ in named}
+    sides = {side_in("", name) for name, _ in named}
     shapes = tuple(tuple(parameter.shape) for _, parameter in named)
     return ModuleFacts(rank, alpha, "up" in sides, "down" in sides, shapes, saved)
 
 
-def saved_numbers(module: nn.Module) -> int:
-    """How many numbers a network module puts into the LoRA file (its alpha among them)."""
-    if hasattr(module, "custom_state_dict"):  # LyCORIS, where a module says itself what it saves
+def saved_numbers(module: nn.Module, tensors: Tensors | None = None) -> int:
+    """How many numbers a network module puts into the LoRA file (its alpha among them).
+
+    Args:
+        tensors: its ``own_tensors``, where they are at hand.
+    """
+    if held(module, "custom_state_dict") is not None:  # LyCORIS, where a module says itself what it saves
         return sum(tensor.numel() for tensor in module.state_dict().values())
-    buffers = [tensor for name, tensor in module.named_buffers() if not name.startswith("org_module")]
-    numbers = sum(tensor.numel() for tensor in (*dict(all_parameters(module)).values(), *buffers))
-    pieces = len(getattr(module, "split_dims", None) or ())
-    up = getattr(module, "lora_up", None)
-    if pieces > 1 and isinstance(up, nn.ModuleList):
+    parameters, buffers = tensors or own_tensors(module)
+    numbers = sum(tensor.numel() for _, tensor in (*parameters, *buffers))
+    pieces = len(held(module, "split_dims") or ())
+    up = held(module, "lora_up") if pieces > 1 else None
+    if isinstance(up, nn.ModuleList):
         # Split into q, k, v, it is saved as one pair: the up sides on the diagonal of a matrix of zeros.
         numbers += (pieces - 1) * sum(parameter.numel() for parameter in up.parameters())
     return numbers
@@ -45,8 +51,8 @@ def saved_numbers(module: nn.Module) -> int:
 
 def rank_and_alpha(module: nn.Module | None) -> tuple[int | None, float | None]:
     """Of a network module of kohya's or LyCORIS (rank of OFT: the number of blocks), as far as it has them."""
-    alpha: Any = getattr(module, "alpha", None)
-    rank = getattr(module, "lora_dim", None) or getattr(module, "num_blocks", None)
+    alpha: Any = held(module, "alpha")
+    rank = held(module, "lora_dim") or held(module, "num_blocks")
     known = alpha is not None and not getattr(alpha, "is_meta", False)
     return rank, float(alpha) if known else None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lr_grid.blocks import compact
 from lr_grid.plan import Plan, lr_key
-from lr_grid.sides import side_of
+from lr_grid.sides import side_in
 from lr_grid.sites import Site
 from lr_grid.words import COMPONENTS
 
@@ -29,7 +29,9 @@ class _Group:
     lr: float
     params: list[nn.Parameter] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    cells: list[tuple[Site, str]] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    """Of the parameters."""
+    sides: set[str] = field(default_factory=set)
 
 
 def build_groups(
@@ -44,16 +46,24 @@ def build_groups(
     """
     kinds = kinds or {}
     groups: dict[Hashable, _Group] = {}
+    keys: dict[float, str] = {}  # of LRs there are few
     for row in plan.rows:
         if row.frozen:
             continue
         for name, parameter in parameters.get(row.site.name, ()):
-            side = side_of(name)
+            side = side_in(row.site.name, name)
             lr = row.lr_of(side)
-            group = groups.setdefault((lr_key(lr), kinds.get(name)), _Group(lr))
+            text = keys.get(lr)
+            if text is None:
+                text = keys[lr] = lr_key(lr)
+            key = (text, kinds.get(name))
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = _Group(lr)
             group.params.append(parameter)
             group.names.append(name)
-            group.cells.append((row.site, side))
+            group.sites.append(row.site)
+            group.sides.add(side)
     made = list(groups.values())
     dicts = [{"params": g.params, "lr": g.lr, "param_names": g.names} for g in made]
     return dicts, describe_groups(plan, made)
@@ -68,14 +78,13 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
     parts = _parts(plan)
     names: dict[str, None] = {}  # in order
     for group in groups:
-        sites = {id(site): site for site, _ in group.cells}.values()
         by_part: dict[str, list[Site]] = {}
-        for site in sites:
+        for site in {id(site): site for site in group.sites}.values():
             by_part.setdefault(site.part, []).append(site)
         name = " ".join(_describe_part(parts[part], of_part) for part, of_part in by_part.items())
         if len(name) > _LONGEST:
             name = f"{name[: _LONGEST - 3]}..."
-        if loraplus and all(side == "up" for _, side in group.cells):
+        if loraplus and group.sides == {"up"}:
             name += " plus"
         if name in names:
             name += f" lr {group.lr:.4g}"

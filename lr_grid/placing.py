@@ -11,6 +11,7 @@ from lr_grid.anatomy.detect import read_layout
 from lr_grid.anatomy.paths import plain
 from lr_grid.errors import listed
 from lr_grid.sites import Site, Sites, part_of
+from lr_grid.torch_walk import held, named_modules
 from lr_grid.upstream import module_name
 from lr_grid.words import MAIN_PART
 
@@ -28,19 +29,23 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
     """
     encoders = text_encoders if isinstance(text_encoders, (list, tuple)) else [text_encoders]
     layout = read_layout(unet) if unet is not None else Layout("no U-Net", {}, {}, (), ())
+    originals = [original_of(module) for module in modules]
+    wanted = {id(original) for original in originals}
     found: dict[int, tuple[int | None, str, nn.Module, Layout]] = {}
     roots = [(None, unet, layout)] + [(i, m, read_layout(m)) for i, m in enumerate(encoders) if m is not None]
     for encoder, root, root_layout in roots:
         if root is not None:
-            found.update({id(m): (encoder, plain(path), m, root_layout) for path, m in root.named_modules()})
+            found.update(
+                {id(m): (encoder, plain(path), m, root_layout) for path, m in named_modules(root) if id(m) in wanted}
+            )
 
     sites: list[Site] = []
     encoder_of: dict[str, int] = {}
     encoder_layouts: dict[str, Layout] = {}
     unknown: list[str] = []
-    for module in modules:
+    for module, org_module in zip(modules, originals, strict=True):
         name = module_name(module)
-        place = found.get(id(original_of(module)))
+        place = found.get(id(org_module))
         if place is None:
             sites.append(Site(name, name, part_of(name), None, None, "other"))
             unknown.append(name)
@@ -74,5 +79,5 @@ def unknown_notice(unknown: Sequence[str]) -> tuple[str, ...]:
 
 def original_of(module: nn.Module) -> object:
     """The module of the model that a network module is for (LyCORIS keeps it in a list)."""
-    original = getattr(module, "org_module", None)
+    original = held(module, "org_module")
     return original[0] if isinstance(original, (list, tuple)) and original else original

@@ -131,6 +131,8 @@ class _Calculator:
         """
         self.grid, self.lrs = grid, lrs
         self.reach = Reach()
+        self.has_rules = bool(grid.settings.module_lr or grid.upstream_rules)
+        self.ratios: dict[tuple[str, str], tuple[str, float] | None] = {}
         self.parts = {
             part: _Part(own, self.base_of(part), lrs.words, self.reach, merged if part == MAIN_PART else None)
             for part, own in grid.parts.items()
@@ -150,19 +152,32 @@ class _Calculator:
         """The groups that the rows come to, for other depth factors, too."""
 
         def ratio_of(row: Row) -> float | None:
-            loraplus = self.grid.loraplus(row.site) if row.has_loraplus or not row.lr_down else None
+            loraplus = self.loraplus(row.site) if row.has_loraplus or not row.lr_down else None
             return loraplus[1] if loraplus else None
 
-        return GroupCount.of(rows, self.parts[MAIN_PART].curved, ratio_of)
+        main = self.parts[MAIN_PART]
+        curved = {
+            row.site.name: main.curved[place_of(row.site)]
+            for row in rows
+            if row.site.part == MAIN_PART and row.rule == "component" and place_of(row.site) in main.curved
+        }
+        return GroupCount.of(rows, curved, ratio_of)
 
     def base_of(self, part: str) -> float:
         """What a relative LR multiplies in a part: the trainer's LR for it."""
         return self.lrs.base if part == MAIN_PART else self.lrs.of_encoder(self.grid.sites.encoder_of.get(part, 0))
 
+    def loraplus(self, site: Site) -> tuple[str, float] | None:
+        """(key, ratio) of LoRA+ at a site; the same in all of a component of a part."""
+        which = (site.part, site.component)
+        if which not in self.ratios:
+            self.ratios[which] = self.grid.loraplus(site)
+        return self.ratios[which]
+
     def row(self, site: Site, facts: ModuleFacts) -> Row:
         lr, why, rule = self.lr(site)
         lr_up = lr
-        loraplus = self.grid.loraplus(site)
+        loraplus = self.loraplus(site)
         if loraplus is not None and facts.has_up and lr != 0:
             key, ratio = loraplus
             self.reach.ratios.add(key)
@@ -186,22 +201,32 @@ class _Calculator:
         """(absolute LR, words, the setting that decided)"""
         part = self.parts.get(site.part)
         if part is not None:
-            left_out = part.grid.left_out(site)
+            left_out = part.left_out(site)
             if left_out:
                 return 0.0, left_out, "left_out"
         if site.name in self.grid.no_lora:
             return 0.0, f"no LoRA: {self.grid.rank_why[site.name]}", "rank"
         base = self.base_of(site.part)
-        for key, rule in (
-            ("module_lr", self.grid.module_rule(site)),
-            ("network_reg_lrs", self.grid.upstream_rule(site)),
-        ):
-            if rule is not None:
-                self.reach.won.add(id(rule))
-                return rule.value.resolve(base), f"{key} {rule.pattern.pattern}:{rule.value}", key
+        if self.has_rules:
+            for key, rule in (
+                ("module_lr", self.grid.module_rule(site)),
+                ("network_reg_lrs", self.grid.upstream_rule(site)),
+            ):
+                if rule is not None:
+                    self.reach.won.add(id(rule))
+                    return rule.value.resolve(base), f"{key} {rule.pattern.pattern}:{rule.value}", key
         if part is None:
             return base, "the trainer's LR for this text encoder", "text_encoder"
         return part.cell(site)
+
+
+_Place = tuple[str | None, int | None, str]
+"""(stack, block, component)"""
+
+
+def place_of(site: Site) -> _Place:
+    """What decides about the modules of a part, rules by regex apart."""
+    return site.stack, site.block, site.component
 
 
 class _Part:
@@ -216,11 +241,26 @@ class _Part:
         """Worked out when a module asks: a component that does not train raises no questions."""
         self.exact = exact_factors(self.settings, grid.layout.stacks)
         self.merged = merged or merge(self.exact, self.settings.depth_levels)
-        self.curved: dict[str, CurvedLr] = {}
-        """By module name, of what follows the depth curve."""
+        self.curved: dict[_Place, CurvedLr] = {}
+        """By place (see ``_place``), of what follows the depth curve."""
+        self.cells: dict[_Place, tuple[float, str, str]] = {}
+        self.left: dict[_Place, str] = {}
+
+    def left_out(self, site: Site) -> str:
+        """Why a module does not train whatever its LR; empty where it does. The same in all of a place."""
+        place = place_of(site)
+        if place not in self.left:
+            self.left[place] = self.grid.left_out(site)
+        return self.left[place]
 
     def cell(self, site: Site) -> tuple[float, str, str]:
-        """(absolute LR, words, the setting that decided) by block, component and depth."""
+        """(absolute LR, words, the setting that decided) by block, component and depth. The same in all of a place."""
+        place = place_of(site)
+        if place not in self.cells:
+            self.cells[place] = self._cell(site)
+        return self.cells[place]
+
+    def _cell(self, site: Site) -> tuple[float, str, str]:
         grid = self.grid
         block = site.place
         weight = grid.block_weight.get(block, 1.0) if block else 1.0
@@ -236,7 +276,7 @@ class _Part:
             own = site.component in self.settings.component_lr
             if block and (own or site.component in CURVED) and self.settings.depth_strategy != "flat":
                 depth = self.merged.factors[block]
-                self.curved[site.name] = CurvedLr(lr, block, weight)
+                self.curved[place_of(site)] = CurvedLr(lr, block, weight)
                 lr *= depth
                 self.reach.curved.add(grid.part)
                 why += f" * depth {depth:.4g}"

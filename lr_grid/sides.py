@@ -9,14 +9,25 @@ GLoRA, T-LoRA) counts as down. LoRA+ gives the up side the higher LR (https://ar
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _UP = re.compile(r"(?:^|\.)(?:lora_up|lora_B|lora_embedding_B|up_list|hada_w[12]_a|lokr_w1|lokr_w1_[ab])(?:\.|$)")
 _KNOWN_TO_BASES = re.compile(r"lora_up|lora_B")
 
 
+@cache  # a network has thousands of tensors, and within their modules a handful of names
+def _side(parameter: str) -> str:
+    return "up" if _UP.search(parameter) else "down"
+
+
 def side_of(parameter: str) -> str:
     """``up`` for the output side of an adapter pair, ``down`` for every other trained tensor."""
     return "up" if _UP.search(parameter) else "down"
+
+
+def side_in(module: str, parameter: str) -> str:
+    """As ``side_of``, several times faster, of a parameter whose name begins with its module's."""
+    return _side(parameter.removeprefix(module))
 
 
 def is_known_plus(parameter: str) -> bool:

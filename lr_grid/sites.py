@@ -9,6 +9,9 @@ from lr_grid.anatomy import Layout
 from lr_grid.words import MAIN_PART
 
 
+_ENCODER = re.compile(r"[a-z]+_te(\d?)_")
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """The place of one network module (one LoRA pair) in the model it is attached to."""
@@ -48,7 +51,7 @@ class Sites:
 
 def part_of(name: str, encoder: int | None = None) -> str:
     """``te2`` from the prefix ``lora_te2_``, else from the encoder's index; ``unet`` for the rest."""
-    prefix = re.match(r"[a-z]+_te(\d?)_", name)
+    prefix = _ENCODER.match(name) if "_te" in name else None
     if prefix:
         return f"te{prefix[1] or 1}"
     return MAIN_PART if encoder is None else f"te{encoder + 1}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lr_grid.errors import GridError
 from lr_grid.module_rules import ModuleRule
 from lr_grid.passed_on import BLOCK_WEIGHTS
+from lr_grid.torch_walk import has_parameters, held, own_tensors
 from lr_grid.values import Rate
 
 if TYPE_CHECKING:
@@ -117,24 +118,28 @@ def network_modules(network: nn.Module, base: str) -> list[nn.Module]:
         raise GridError([f"{base} keeps its modules in an unknown way (no list unet_loras): lr-grid cannot grid it"])
     lists = [getattr(network, name, None) for name in _LISTS]
     # LyCORIS makes an empty module of a norm that it cannot train (RMSNorm).
-    return [module for modules in lists for module in modules or [] if any(True for _ in module.parameters())]
+    return [module for modules in lists for module in modules or [] if has_parameters(module)]
 
 
 def module_name(module: nn.Module) -> str:
     """The network's own name of a module (OFT calls it oft_name)."""
-    return str(getattr(module, "lora_name", None) or module.oft_name)
+    return str(held(module, "lora_name") or module.oft_name)
 
 
 def all_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """(name, parameter) of a network module, without the model's own module, which it holds until it is attached."""
-    return [(name, p) for name, p in module.named_parameters() if not name.startswith("org_module")]
+    return own_tensors(module)[0]
 
 
 def own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """(name, parameter) of all that a network module would train. Before apply_to a module also holds the model's own
     module, which is left out; LoRA-FA says itself that its lora_down stays as it is."""
-    named = all_parameters(module)
-    chosen = getattr(module, "get_trainable_params", None)
+    return trained_of(module, all_parameters(module))
+
+
+def trained_of(module: nn.Module, named: list[tuple[str, nn.Parameter]]) -> list[tuple[str, nn.Parameter]]:
+    """Of a network module's parameters those that it would train."""
+    chosen = held(module, "get_trainable_params")
     if chosen is None:
         return named
     ids = {id(parameter) for parameter in chosen()}

@@ -39,16 +39,35 @@ class Layout:
     def _outside(self) -> list[tuple[re.Pattern[str], str]]:
         return [(re.compile(pattern), component) for pattern, component in self.outside_rules]
 
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, type], str | None]:
+        """What ``component_of`` found, by the list that a block stands in, the path inside it, and the class: what is
+        true of one block is true of the next. (The first block of a list stands for itself: it may be a stem.)"""
+        return {}
+
     def block_of(self, path: str) -> Block | None:
         """The (stack, position) a dotted path lies in, None outside every stack."""
-        while path:
-            if path in self.blocks:
-                return self.blocks[path]
+        block = self._path_of_block(path)
+        return self.blocks[block] if block else None
+
+    def _path_of_block(self, path: str) -> str:
+        """The dotted path of the block that a path lies in; empty outside every stack."""
+        while path and path not in self.blocks:
             path = path.rpartition(".")[0]
-        return None
+        return path
 
     def component_of(self, path: str, module: nn.Module | None = None) -> str | None:
         """The component of a module, None when no rule knows it. True norms are known by class, not by name."""
+        block = self._path_of_block(path)
+        siblings, _, index = block.rpartition(".")
+        if not siblings or index == "0" or not index.isdecimal():
+            return self._find_component(path, module)
+        key = (siblings, path[len(block) :], type(module))
+        if key not in self._known:
+            self._known[key] = self._find_component(path, module)
+        return self._known[key]
+
+    def _find_component(self, path: str, module: nn.Module | None) -> str | None:
         if module is not None and "Norm" in type(module).__name__ and not _is_matrix(module):
             return "norm"
         for pattern, component in self._inside if self.block_of(path) else self._outside:

@@ -9,7 +9,11 @@ _WRAPPERS = re.compile(
     r"(?:^|\.)(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module|original_module|modules_to_save\.[^.]+)(?=\.|$)"
 )
 
+_WORDS = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module", "original_module", "modules_to_save")
+
 
 def plain(path: str) -> str:
     """``transformer_blocks.0._orig_mod.attn.to_q`` -> ``transformer_blocks.0.attn.to_q``."""
+    if "_" not in path or not any(word in path for word in _WORDS):  # nearly always: a regex takes ten times as long
+        return path
     return _WRAPPERS.sub("", path).lstrip(".")
