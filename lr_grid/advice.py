@@ -13,7 +13,9 @@ def many_groups(groups: int, settings: GridSettings) -> list[str]:
     """What could be done about very many groups."""
     if groups <= MANY_GROUPS or settings.depth_strategy == "flat" or settings.depth_levels or settings.max_groups:
         return []
-    return [f"{groups} optimizer groups, felt in every step: depth_levels=8 or max_groups={MANY_GROUPS} would make fewer"]
+    return [
+        f"{groups} optimizer groups, felt in every step: depth_levels=8 or max_groups={MANY_GROUPS} would make fewer"
+    ]
 
 
 def one_te_lr(base: str, lr: float) -> str:

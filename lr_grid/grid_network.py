@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -16,6 +16,7 @@ from lr_grid.arguments import GRID_OFF
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
+from lr_grid.group_keys import NAMES, RECORD
 from lr_grid.groups import build_groups
 from lr_grid.guards import check_negative, check_optimizer, idle_options, optimizer_name
 from lr_grid.log_names import about_folding, log_names
@@ -25,13 +26,14 @@ from lr_grid.proof import Proof
 from lr_grid.report.announce import announce, say
 from lr_grid.report.jsonfile import run_record
 from lr_grid.report.trackers import log_picture
-from lr_grid.resume import Resumed, check_without_grid, layouts_of, resumed_state
-from lr_grid.resume.saved import NAMES, RECORD
 from lr_grid.sites import part_of
 from lr_grid.upstream import module_name, network_modules, replace_modules
 from lr_grid.watched import plan_of_groups
 from lr_grid.weights import check_ranks, trained_names
 from lr_grid.words import MAIN_PART
+
+if TYPE_CHECKING:
+    from lr_grid.resume import Resumed
 
 
 @dataclass
@@ -253,6 +255,8 @@ class GridMixin:
             state.resumed.compare(planned)
             state.plan = _with_notices(state.plan, state.resumed.lines(sites, state.base))
         elif state.resumed is not None:
+            from lr_grid.resume import check_without_grid
+
             state.plan = _with_notices(state.plan, check_without_grid(state.resumed, planned))
             upstreams_lrs = True
         announce(state.plan, state.base, groups, descriptions, _plan_file(state.args), logged=logged)
@@ -273,6 +277,10 @@ class GridMixin:
         """The state that the trainer will resume, with names, checked against this network."""
         state = self._grid_state
         policy = state.grid.settings.resume_grid
+        if not getattr(state.args, "resume", None):
+            return None
+        from lr_grid.resume import layouts_of, resumed_state  # here: the trainer's start need not wait for it
+
         state_to_resume = resumed_state(state.args, policy)
         if state_to_resume is None or not (state.active or policy):
             return state_to_resume

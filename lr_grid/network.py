@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -22,18 +22,17 @@ from lr_grid.anatomy import Layout
 from lr_grid.anatomy.detect import read_layout
 from lr_grid.arguments import settings_among, split_off
 from lr_grid.binding import bind_settings
+from lr_grid.convolutions import check_conv_dim, unasked_convs
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
 from lr_grid.grid_settings import GridSettings
 from lr_grid.keys import OF_THE_RUN, is_grid_key, is_indices
-from lr_grid.network_ranks import check_conv_dim, put_ranks, unasked_convs
 from lr_grid.passed_on import BLOCK_WEIGHTS, INJECTED, NO_UP_SIDE, about_reg_dims
 from lr_grid.placing import read_sites
 from lr_grid.plan import ModuleFacts
 from lr_grid.quirks import check_lycoris, idle_arguments, takes_a_dropout
 from lr_grid.rank_arguments import DEFAULT_DIM, base_ranks_notice
 from lr_grid.rank_settings import RankSettings
-from lr_grid.remake import noted
 from lr_grid.settings import read_settings
 from lr_grid.sides import is_known_plus, side_of
 from lr_grid.upstream import (
@@ -181,7 +180,7 @@ class GridModule:
                 self._restore_targets()
                 passed, weights = self._take_over(passed, layout, problems)
                 only_named_convs = self._ask_for_convs(passed, settings, network_dim)
-            with keep_presets(self.base), noted(self.base) if ranked else nullcontext():
+            with keep_presets(self.base), _noted(self.base) if ranked else nullcontext():
                 network = make({key: value for key, value in passed.items() if not problems.about(key)})
         except GridError as error:
             raise GridError([*problems.found, *error.problems]) from None
@@ -205,6 +204,8 @@ class GridModule:
         grid.upstream_dims = regex_dims(network, modules)
         if ranked:
             notices += base_ranks_notice(passed, settings, self.base_name)
+            from lr_grid.network_ranks import put_ranks
+
             notices += put_ranks(network, modules, grid, self.base_name, _rank_keys(settings), problems)
         problems.raise_if_any()
         takes_dropout = "dropout" in kwargs if self.base_name.startswith("lycoris") else takes_a_dropout(self.base_name)
@@ -287,6 +288,12 @@ class GridModule:
             problems.add(f"{self.base_name} refuses its arguments{which}: {type(error).__name__}: {error}{hint}")
         if problems.found:
             raise GridError(problems.found) from error
+
+
+def _noted(base: ModuleType) -> AbstractContextManager[None]:
+    from lr_grid.remake import noted  # here: the trainer's start need not wait for it
+
+    return noted(base)
 
 
 def _check_loraplus(settings: GridSettings, modules: Sequence[nn.Module], problems: Problems) -> bool:

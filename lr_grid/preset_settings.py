@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lr_grid.component_table import expand_components
 from lr_grid.errors import Problems
 from lr_grid.keys import PRESET_KEYS
-from lr_grid.presets import Preset, load_preset
 from lr_grid.words import COMPONENTS
+
+if TYPE_CHECKING:
+    from lr_grid.presets import Preset
 
 
 def read_preset(
@@ -25,6 +27,8 @@ def read_preset(
         if len(named) > 1:
             problems.add(f"{where}: {' and '.join(named)} both name a preset: keep one")
         if named:
+            from lr_grid.presets import load_preset  # here: the trainer's start need not wait for it
+
             try:
                 return load_preset(str(settings[named[0]] or ""))
             except ValueError as error:

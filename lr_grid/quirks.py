@@ -12,7 +12,6 @@ from typing import Any
 
 from lr_grid.errors import Problems, did_you_mean, listed
 from lr_grid.passed_on import BLOCK_WEIGHTS
-from lr_grid.presets import preset_names
 from lr_grid.values import TRUE
 
 # Compared with the very text "True": anything else, ``true`` too, is false.
@@ -69,6 +68,8 @@ def check_lycoris(base: ModuleType, arguments: Mapping[str, Any], problems: Prob
         problems.add(f"algo: LyCORIS has no {algo!r}; it has {listed(algos, 20)}.{did_you_mean(algo, algos)}")
     if isinstance(presets, Mapping) and preset not in presets and not Path(preset).is_file():
         has = f"it has {listed(presets, 20)}, or takes the name of a .toml file"
+        from lr_grid.presets import preset_names
+
         if preset in preset_names():
             has += f". {preset} is a preset of lr-grid: beside LyCORIS it is called grid_preset={preset}"
         problems.add(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lr_grid.anatomy import Layout
 from lr_grid.binding import BoundGrid
@@ -15,7 +15,9 @@ from lr_grid.errors import Problems
 from lr_grid.grid_settings import GridSettings
 from lr_grid.passed_on import BLOCK_WEIGHTS
 from lr_grid.rank_settings import BLOCK_KEYS
-from lr_grid.ranks import Choice, MadeModule
+
+if TYPE_CHECKING:
+    from lr_grid.ranks import Choice, MadeModule
 
 DEFAULT_DIM = 4
 """The rank that kohya's modules take without --network_dim."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from lr_grid.anatomy import Layout
 from lr_grid.words import MAIN_PART
 
-
 _ENCODER = re.compile(r"[a-z]+_te(\d?)_")
 
 

@@ -15,11 +15,9 @@ import torch
 from safetensors import safe_open
 
 from lr_grid.errors import GridError
+from lr_grid.group_keys import NAMES, RECORD
 from lr_grid.words import Shape
 
-NAMES = "param_names"
-RECORD = "lr_grid"
-"""Keys of an optimizer group: names of its parameters in order (torch's own word), and what lr-grid notes of it."""
 OPTIMIZER, SCHEDULER = "optimizer.bin", "scheduler.bin"
 SAFE_WEIGHTS, WEIGHTS = "model.safetensors", "pytorch_model.bin"
 DDP = "module."
