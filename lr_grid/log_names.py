@@ -43,8 +43,8 @@ def about_folding(logged: Sequence[str]) -> list[str]:
     if scalars == len(logged):
         return []
     return [
-        f"in the log, {scalars} named LRs stand for {len(logged)} groups: one for each component and side, its name says"
-        " of which group; the plan (JSON) has them all"
+        f"in the log, {scalars} named LRs stand for {len(logged)} groups: one for each component and side, its name"
+        " says of which group; the plan (JSON) has them all"
     ]
 
 

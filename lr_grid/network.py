@@ -204,9 +204,7 @@ class GridModule:
         grid.upstream_dims = regex_dims(network, modules)
         if ranked:
             notices += base_ranks_notice(passed, settings, self.base_name)
-            from lr_grid.network_ranks import put_ranks
-
-            notices += put_ranks(network, modules, grid, self.base_name, _rank_keys(settings), problems)
+            notices += _put_ranks(network, modules, grid, self.base_name, _rank_keys(settings), problems)
         problems.raise_if_any()
         takes_dropout = "dropout" in kwargs if self.base_name.startswith("lycoris") else takes_a_dropout(self.base_name)
         state = GridState(self.base_name, grid, active, notices, takes_dropout)
@@ -290,8 +288,14 @@ class GridModule:
             raise GridError(problems.found) from error
 
 
+def _put_ranks(*arguments: Any) -> list[str]:
+    from lr_grid.network_ranks import put_ranks  # here: the trainer's start need not wait for it
+
+    return put_ranks(*arguments)
+
+
 def _noted(base: ModuleType) -> AbstractContextManager[None]:
-    from lr_grid.remake import noted  # here: the trainer's start need not wait for it
+    from lr_grid.remake import noted  # here for the same reason
 
     return noted(base)
 

@@ -118,8 +118,8 @@ class Plan:
 
 
 def lr_key(lr: float) -> str:
-    """An absolute LR as text that is the same for LRs that differ only by rounding (twelve digits): such belong into one
-    optimizer group."""
+    """An absolute LR as text that is the same for LRs that differ only by rounding (twelve digits): such belong into
+    one optimizer group."""
     return f"{lr:.12g}"
 
 
