@@ -29,10 +29,12 @@ class GridSettings:
     block_indices: dict[tuple[str, str | None], Indices] = field(default_factory=dict)
     """(``train`` or ``exclude``, stack name) -> blocks of it; None: the model's only stack."""
     ranks: RankSettings = field(default_factory=RankSettings)
+    log_grad_norms: bool = False
+    """Whether norms are recorded in the run: see lr_grid.norms."""
     loraplus: dict[str | None, float] = field(default_factory=dict)
     """LoRA+ ratios by component, by ``unet`` / ``text_encoder``, and overall (None)."""
     given: frozenset[str] = frozenset()
-    """Keys that were asked for, by arguments or file. The keys of a published block are not among them (``grid`` is):
+    """Keys that were asked for, by arguments or file, of those that shape training. The keys of a published block are not among them (``grid`` is):
     it always lists everything, so a part of it that matches nothing is no mistake. In the settings of a text encoder:
     without their ``te_``."""
     encoders: dict[str, GridSettings] = field(default_factory=dict)

@@ -96,8 +96,5 @@ def _published(name: str, block: dict[str, Any]) -> tuple[dict[str, Any], list[s
         raise ValueError(f"{name}: {PUBLISHED_BLOCK}: enabled: {error}") from None
     if not enabled:
         return {}, [f"{name}: {PUBLISHED_BLOCK} has enabled=false: it is not used"]
-    notices = []
-    if settings.pop("log_grad_norms", False):
-        notices.append(f"{name}: log_grad_norms is reserved in the published system and does nothing here either")
     settings[PUBLISHED_BLOCK] = True
-    return settings, notices
+    return settings, []

@@ -87,19 +87,22 @@ PARSERS: dict[str, Parser] = {
     "loraplus_text_encoder_lr_ratio": values.ratio,
     **{f"loraplus_{component}_lr_ratio": values.ratio for component in COMPONENTS},
     **RANK_PARSERS,
+    "log_grad_norms": values.flag,
 }
 PRESET_KEYS = ("preset", "grid_preset")
 """Both name a preset; the second is for wrapped modules with a ``preset`` of their own (LyCORIS)."""
 SOURCES = frozenset({"grid", *PRESET_KEYS})
 """Keys that say where settings are to be had."""
 KEYS = frozenset({*PARSERS, "component_lr", *SOURCES})
+OF_THE_RUN = frozenset({"log_grad_norms"})
+"""Keys that change nothing of what is trained: they make no grid of a run without one."""
 # What a text encoder can be given: it has one stack, no convolution, and rules by regex reach it without a key of its
 # own.
 _NOT_OF_ENCODERS = {
     *("per_layer_lr", "depth_scope", "module_lr", "module_dims", "module_alphas", *SOURCES),
     *("conv_block_dims", "conv_block_alphas"),
     *(f"{way}_{stack}_block_indices" for way in ("train", "exclude") for stack in ("double", "single")),
-    *("loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"),
+    *("loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio", *OF_THE_RUN),
 }
 ENCODER_KEYS = KEYS - _NOT_OF_ENCODERS
 HINTS = (KEYS - {"grid"}) | {f"te_{key}" for key in ENCODER_KEYS}
