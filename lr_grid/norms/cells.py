@@ -28,8 +28,9 @@ class NormCell:
     """``down`` or ``up``."""
     lrs: tuple[float, ...] = ()
     """The plan's LRs (absolute, before the schedule), the distinct ones, lowest first."""
-    tensors: int = 0
+    modules: int = 0
     parameters: int = 0
+    """How many numbers the norms are over."""
 
     @property
     def place(self) -> tuple[str, str | None, int | None, str]:

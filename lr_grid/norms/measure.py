@@ -109,9 +109,19 @@ def _norms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """The L2 norm of each, in float32, on the device of the first."""
     if not tensors:
         return torch.zeros(0)
-    norms = torch._foreach_norm(list(tensors))
+    norms = _foreach_norm(list(tensors))
     device = norms[0].device
     return torch.stack([norm.to(device, torch.float32) for norm in norms])
+
+
+def _foreach_norm(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """In float32 also of half-precision tensors, whose own range a norm may leave."""
+    if all(tensor.dtype == torch.float32 for tensor in tensors):
+        return torch._foreach_norm(tensors)
+    try:
+        return torch._foreach_norm(tensors, 2, torch.float32)
+    except TypeError:  # a torch before 2.4
+        return torch._foreach_norm(tensors)
 
 
 def _turns(cells: Sequence[Sequence[nn.Parameter]], together: Sequence[Any], limit: int) -> list[list[int]]:

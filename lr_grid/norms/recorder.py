@@ -14,6 +14,7 @@ from lr_grid.norms.measure import Measure, Measured
 from lr_grid.norms.scalars import Scalars
 from lr_grid.norms.tracker import join_trackers
 from lr_grid.norms.writer import NormsWriter
+from lr_grid.report.ranks import size
 from lr_grid.report.text import PREFIX
 from lr_grid.steps import StepWatch
 
@@ -80,7 +81,7 @@ class NormRecorder:
             wanted = self._measure.copy_bytes
             self._measure.without_copy()
             print(
-                f"{PREFIX} log_grad_norms: no memory for a copy of what trains ({wanted / 2**20:.0f} MB): gradient and"
+                f"{PREFIX} log_grad_norms: no memory for a copy of what trains ({size(wanted)}): gradient and"
                 " weight norms are recorded, updates are not",
                 flush=True,
             )

@@ -15,6 +15,7 @@ from lr_grid.norms.fileformat import SUFFIX
 from lr_grid.norms.recorder import NormRecorder
 from lr_grid.norms.writer import NormsWriter
 from lr_grid.plan import Plan, Row
+from lr_grid.report.ranks import size
 from lr_grid.report.text import PREFIX
 from lr_grid.sides import side_of
 
@@ -59,7 +60,7 @@ def start_norms(
     recorder = NormRecorder(list(cells), list(cells.values()), writer)
     if not quiet and (writer is None or not writer.broken):
         where = f" to {path} (lr-grid norms shows them)" if path else ""
-        cost = f"{recorder.measure.copy_bytes / 2**20:.3g} MB for a copy of what trains"
+        cost = f"{size(recorder.measure.copy_bytes)} for a copy of what trains"
         if recorder.measure.turns > 1:
             cost += f" (the cells take turns: an update is measured every {recorder.measure.turns} steps)"
         print(f"{PREFIX} log_grad_norms: norms of {len(cells)} cells{where}; {cost}", flush=True)
@@ -83,5 +84,6 @@ def gather(plan: Plan, parameters: Mapping[str, Named]) -> dict[NormCell, list[n
     for place, members in found.items():
         lrs = tuple(sorted({row.lr_of(place[-1]) for row, _ in members}))
         numbers = sum(parameter.numel() for _, parameter in members)
-        cells[NormCell(*place, lrs, len(members), numbers)] = [parameter for _, parameter in members]
+        modules = len({row.site.name for row, _ in members})
+        cells[NormCell(*place, lrs, modules, numbers)] = [parameter for _, parameter in members]
     return cells
