@@ -105,18 +105,19 @@ class Measure:
         return result
 
 
-def _norms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+def _norms(tensors: list[torch.Tensor]) -> torch.Tensor:
     """The L2 norm of each, in float32, on the device of the first."""
     if not tensors:
         return torch.zeros(0)
-    norms = _foreach_norm(list(tensors))
-    device = norms[0].device
-    return torch.stack([norm.to(device, torch.float32) for norm in norms])
+    if len({(tensor.device, tensor.dtype) for tensor in tensors}) > 1:
+        device = tensors[0].device
+        return torch.stack([_foreach_norm([tensor])[0].to(device, torch.float32) for tensor in tensors])
+    return torch.stack(list(_foreach_norm(tensors))).float()
 
 
 def _foreach_norm(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
     """In float32 also of half-precision tensors, whose own range a norm may leave."""
-    if all(tensor.dtype == torch.float32 for tensor in tensors):
+    if tensors[0].dtype == torch.float32:
         return torch._foreach_norm(tensors)
     try:
         return torch._foreach_norm(tensors, 2, torch.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lr_grid.report.text import PREFIX
 from lr_grid.report.trackers import open_accelerators
 
 OnLog = Callable[[int | None], Mapping[str, float]]
@@ -37,14 +38,16 @@ class CompanionTracker:
         """Called with what the trainer logs. sd-scripts gives Weights & Biases no step and each call is a line of its
         own there, told apart by ``global_step``; musubi-tuner gives it the step, and calls of one step are one line."""
         scalars = self._on_log(step)
-        if not scalars:
-            return
-        for other in self._others:
-            if other.name == "wandb" and "global_step" in values:
-                lines = {key: values[key] for key in ("global_step", "epoch") if key in values}
-                other.log({**scalars, **lines})
-            else:
-                other.log(dict(scalars), step=step)
+        try:
+            for other in self._others if scalars else ():
+                if other.name == "wandb" and "global_step" in values:
+                    lines = {key: values[key] for key in ("global_step", "epoch") if key in values}
+                    other.log({**scalars, **lines})
+                else:
+                    other.log(dict(scalars), step=step)
+        except Exception as error:
+            self._others = []
+            print(f"{PREFIX} norms are no longer put into the trainer's log: {error}. Training goes on", flush=True)
 
     def finish(self) -> None:
         """The training ends."""
