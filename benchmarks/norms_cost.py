@@ -1,10 +1,10 @@
 """What log_grad_norms costs a step: FLUX.1's LoRA (19 double and 38 single blocks, 304 modules, 608 tensors) with it
 and without it, in turn, in one process.
 
-The part of a step that it touches is run whole: clipping, AdamW, zero_grad, the loss and the LRs into a TensorBoard log.
-That is a small part of a step. The rest, forward and backward through the blocks, is measured on one double and one
-single block of real width and taken times 19 and 38: linear layers and attention, frozen weights, LoRA on every layer, no
-recomputation of activations, which makes it shorter than a trainer's.
+The part of a step that it touches is run whole: clipping, AdamW, zero_grad, the loss and the LRs into a TensorBoard
+log. That is a small part of a step. The rest, forward and backward through the blocks, is measured on one double and
+one single block of real width and taken times 19 and 38: linear layers and attention, frozen weights, LoRA on every
+layer, no recomputation of activations, which makes it shorter than a trainer's.
 
     python benchmarks/norms_cost.py [--rank 16] [--rounds 15] [--image 512] [--device cpu]
 

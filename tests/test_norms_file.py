@@ -105,7 +105,7 @@ def test_a_run_goes_on_behind_what_a_crash_cut_off(file):
     assert chosen_run(found, None)[1] == 2
     with pytest.raises(GridError, match="--run 1: holds no step; runs with steps: 2"):
         chosen_run(found, 1)
-    with pytest.raises(GridError, match="--run 3: .* holds 2"):
+    with pytest.raises(GridError, match=r"--run 3: .* holds 2"):
         chosen_run(found, 3)
 
 

@@ -98,7 +98,9 @@ def write(arguments: Arguments, job: Job) -> str:
     def carried(key: str) -> bool:
         if kind_of(key) == "depth":
             return curve
-        return key in ("default_lr", "log_grad_norms") or (kind_of(key) == "component" and key.removesuffix("_lr") in _COMPONENTS)
+        return key in ("default_lr", "log_grad_norms") or (
+            kind_of(key) == "component" and key.removesuffix("_lr") in _COMPONENTS
+        )
 
     source.finish(carried, _WHY)
     block: dict[str, Any] = {"enabled": True, "component_lr": {}}

@@ -1,1 +1,1 @@
-"""log_grad_norms: gradient, weight and update norms of every cell of the grid, recorded step by step, and read again."""
+"""log_grad_norms: gradient, weight and update norms of every cell, recorded step by step and read again."""

@@ -105,14 +105,14 @@ class Measure:
         return result
 
 
-def _norms(tensors: list[torch.Tensor]) -> torch.Tensor:
+def _norms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """The L2 norm of each, in float32, on the device of the first."""
     if not tensors:
         return torch.zeros(0)
     if len({(tensor.device, tensor.dtype) for tensor in tensors}) > 1:
         device = tensors[0].device
         return torch.stack([_foreach_norm([tensor])[0].to(device, torch.float32) for tensor in tensors])
-    return torch.stack(list(_foreach_norm(tensors))).float()
+    return torch.stack(list(_foreach_norm(list(tensors)))).float()
 
 
 def _foreach_norm(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:

@@ -17,7 +17,7 @@ from lr_grid.norms.read import NormsRun
 from lr_grid.norms.series import WHATS, Summary, binned, rows_of, series
 from lr_grid.report.picture import pixels
 from lr_grid.report.picture.drawing import draw
-from lr_grid.report.picture.panels import GREY, Column, Look, Panel, Tile, View, has_blanks, lines_of
+from lr_grid.report.picture.panels import GREY, Column, Line, Look, Panel, Tile, View, has_blanks, lines_of
 from lr_grid.report.picture.scales import LR_COLOURS, lr_scale
 
 _MOST_COLUMNS = 300
@@ -76,7 +76,7 @@ def _panel(table: HeatTable) -> Panel:
         columns.append(Column(component, "both", table.modules[component], longest))
         tiles += made
     blocks = [block for block in table.blocks if block is not None]
-    lines = lines_of(max(blocks) + 1 if blocks else 0, {tile.block for tile in tiles})
+    lines = lines_of(max(blocks) + 1, set(blocks)) if blocks else (Line("", 0),)
     return Panel(table.name, table.name, lines, tuple(columns), tuple(tiles))
 
 
@@ -135,7 +135,7 @@ def _mesh(
     norm = LogNorm(low if low < high else high / 2, high if low < high else high * 2, clip=True)
     shown = [[value if value > 0 and math.isfinite(value) else math.nan for value in row] for row in values]
     mesh = axes.pcolormesh(edges, range(len(values) + 1), shown, norm=norm, cmap=LR_COLOURS)
-    width, height = figure.get_size_inches()
+    width = figure.get_figwidth()
     box = axes.get_position()
     bar = figure.colorbar(mesh, cax=figure.add_axes((box.x1 + 0.12 / width, box.y0, 0.12 / width, box.height)))
     bar.ax.tick_params(labelsize=8, length=2.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lr_grid.norms.cells import ABSENT, GRAD, MOVED, WEIGHT
 from lr_grid.norms.read import NormsRun
@@ -103,7 +104,4 @@ def binned(steps: Sequence[int], values: Series, most: int) -> list[tuple[int, i
     """(first step, last step, mean) of at most ``most`` runs of steps, as even as can be."""
     count = min(most, len(steps))
     edges = [round(index * len(steps) / count) for index in range(count + 1)]
-    return [
-        (steps[begin], steps[end - 1], summarize(values[begin:end]).mean)
-        for begin, end in zip(edges, edges[1:], strict=False)
-    ]
+    return [(steps[begin], steps[end - 1], summarize(values[begin:end]).mean) for begin, end in pairwise(edges)]
