@@ -22,7 +22,11 @@ from lr_grid.report.picture.scales import LR_COLOURS, lr_scale
 
 _MOST_COLUMNS = 300
 _DPI = 140
+_OUTLIERS = 0.02
+"""The share of the lowest and of the highest numbers over time that have the colours of the ends: the first steps of an
+up side and the last of a schedule would take the whole scale."""
 _NARROWEST_SCALE = 4.0
+"""Nearly equal numbers should have nearly equal colours."""
 _WIDEST_SCALE = 1e6
 """Of the colours, from low to high: one cell near 0 must not make all others look the same."""
 
@@ -124,19 +128,26 @@ def _ordered(run: NormsRun, side: str | None) -> list[tuple[str, list[int]]]:
 def _mesh(
     figure: Figure, axes: Axes, values: Sequence[Sequence[float]], columns: Sequence[tuple[int, int, float | None]]
 ) -> None:
-    found = [value for row in values for value in row if value > 0 and math.isfinite(value)]
+    found = sorted(value for row in values for value in row if value > 0 and math.isfinite(value))
     axes.set_facecolor(GREY)
     edges = [first - 0.5 for first, _, _ in columns] + [columns[-1][1] + 0.5]
     if not found:
         axes.set_xlim(edges[0], edges[-1])
         return
-    high = max(found)
-    low = max(min(found), high / _WIDEST_SCALE)
-    norm = LogNorm(low if low < high else high / 2, high if low < high else high * 2, clip=True)
+    low, high = found[int(len(found) * _OUTLIERS)], found[-1 - int(len(found) * _OUTLIERS)]
+    if high / low < _NARROWEST_SCALE:
+        middle = math.sqrt(low * high)
+        low, high = middle / math.sqrt(_NARROWEST_SCALE), middle * math.sqrt(_NARROWEST_SCALE)
+    norm = LogNorm(low, high)
     shown = [[value if value > 0 and math.isfinite(value) else math.nan for value in row] for row in values]
     mesh = axes.pcolormesh(edges, range(len(values) + 1), shown, norm=norm, cmap=LR_COLOURS)
     width = figure.get_figwidth()
     box = axes.get_position()
-    bar = figure.colorbar(mesh, cax=figure.add_axes((box.x1 + 0.12 / width, box.y0, 0.12 / width, box.height)))
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+    bar = figure.colorbar(
+        mesh,
+        cax=figure.add_axes((box.x1 + 0.12 / width, box.y0, 0.12 / width, box.height)),
+        extend=extend[found[0] < low, found[-1] > high],
+    )
     bar.ax.tick_params(labelsize=8, length=2.5)
     bar.outline.set_visible(False)
