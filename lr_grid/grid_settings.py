@@ -33,10 +33,12 @@ class GridSettings:
     """Whether norms are recorded in the run: see lr_grid.norms."""
     loraplus: dict[str | None, float] = field(default_factory=dict)
     """LoRA+ ratios by component, by ``unet`` / ``text_encoder``, and overall (None)."""
+    resume_grid: str = ""
+    """What becomes of a resumed state of another grid: remap, keep or error; empty: not said."""
     given: frozenset[str] = frozenset()
-    """Keys that were asked for, by arguments or file, of those that shape training. The keys of a published block are
-    not among them (``grid`` is): it always lists everything, so a part of it that matches nothing is no mistake. In the
-    settings of a text encoder: without their ``te_``."""
+    """Keys that were asked for, by arguments or file. The keys of a published block are not among them (``grid`` is):
+    it always lists everything, so a part of it that matches nothing is no mistake. In the settings of a text encoder:
+    without their ``te_``."""
     encoders: dict[str, GridSettings] = field(default_factory=dict)
     """te1, te2, te3 -> the settings of that text encoder, where te_ keys give it any."""
     spelling: dict[str, str] = field(default_factory=dict)

@@ -88,21 +88,22 @@ PARSERS: dict[str, Parser] = {
     **{f"loraplus_{component}_lr_ratio": values.ratio for component in COMPONENTS},
     **RANK_PARSERS,
     "log_grad_norms": values.flag,
+    "resume_grid": _choice(("remap", "keep", "error")),
 }
+OF_THE_RUN = frozenset({"log_grad_norms", "resume_grid"})
+"""Keys that say how a run goes, not which LRs or ranks it has: they do not switch a grid on."""
 PRESET_KEYS = ("preset", "grid_preset")
 """Both name a preset; the second is for wrapped modules with a ``preset`` of their own (LyCORIS)."""
 SOURCES = frozenset({"grid", *PRESET_KEYS})
 """Keys that say where settings are to be had."""
 KEYS = frozenset({*PARSERS, "component_lr", *SOURCES})
-OF_THE_RUN = frozenset({"log_grad_norms"})
-"""Keys that change nothing of what is trained: they make no grid of a run without one."""
 # What a text encoder can be given: it has one stack, no convolution, and rules by regex reach it without a key of its
 # own.
 _NOT_OF_ENCODERS = {
     *("per_layer_lr", "depth_scope", "module_lr", "module_dims", "module_alphas", *SOURCES),
-    *("conv_block_dims", "conv_block_alphas"),
+    *("conv_block_dims", "conv_block_alphas", *OF_THE_RUN),
     *(f"{way}_{stack}_block_indices" for way in ("train", "exclude") for stack in ("double", "single")),
-    *("loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio", *OF_THE_RUN),
+    *("loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"),
 }
 ENCODER_KEYS = KEYS - _NOT_OF_ENCODERS
 HINTS = (KEYS - {"grid"}) | {f"te_{key}" for key in ENCODER_KEYS}

@@ -19,7 +19,6 @@ from lr_grid.gridfile import GridFile, load_grid_file
 from lr_grid.keys import (
     ENCODERS,
     HINTS,
-    OF_THE_RUN,
     PARSERS,
     RANK_PARSERS,
     SOURCES,
@@ -86,7 +85,6 @@ def read_settings(
         raw = {"preset": preset.name, **raw}
     settings.arguments = tuple((key, str(value)) for key, value in raw.items())
     asked = {key for key in (*from_file, *from_args) if is_grid_key(key)} | ({"grid"} if published else set())
-    asked -= OF_THE_RUN
     settings.given = frozenset(key for key in asked if key != "per_layer_lr" or parsed.get(key))
     if all(key in parsed for key in raw if is_grid_key(key) and key not in SOURCES):
         # A value that did not parse would only lead to wrong conclusions.

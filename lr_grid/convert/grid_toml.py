@@ -12,7 +12,7 @@ from lr_grid.convert.arguments import MODULE_KEYS, as_text, note_components, set
 from lr_grid.convert.base import Arguments, Format, Job
 from lr_grid.convert.texts import is_json, number_text, read_json, read_toml
 from lr_grid.errors import GridError, Problems, did_you_mean
-from lr_grid.keys import HINTS, OF_THE_RUN, is_grid_key, split_section
+from lr_grid.keys import HINTS, is_grid_key, split_section
 from lr_grid.module_rules import parse_module_rules
 from lr_grid.values import NUMBER, Rate, flag, is_list, rate
 
@@ -82,7 +82,7 @@ def _typed(key: str, value: Any) -> Any:
     name = split_section(key)[1]
     if isinstance(value, Mapping):
         return {str(item): _number(part) for item, part in value.items()}
-    if name in ("per_layer_lr", *OF_THE_RUN):
+    if name in ("per_layer_lr", "log_grad_norms"):
         return flag(value)
     if name in _BLOCK_KEYS:
         return _blocks(value)
