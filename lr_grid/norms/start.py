@@ -30,7 +30,8 @@ def norms_file(plan_file: Path) -> Path:
 def start_norms(
     plan: Plan, parameters: Mapping[str, Named], path: Path | None, quiet: bool = False
 ) -> NormRecorder | None:
-    """Records norms from the next step of the optimizer on; None where nothing trains.
+    """Records norms from the next step of the optimizer on, for as long as the recorder is held; None where nothing
+    trains.
 
     In a run on several processes only the first one does: after the gradients are reduced, they all have the same.
 
