@@ -11,8 +11,8 @@ from lr_grid.guards.scheduler_table import FLATTENS, FLOOR, LISTS, SCHEDULERS, U
 _USE = "Use constant, cosine, linear, polynomial or another that scales each group's own"
 MOST_BEND = 0.1
 """By how much a floor may shift two groups' LRs against each other, on average over the run, before it is refused."""
-_CLOSE = 1e-3
-"""Relative: a list of LRs is written with few digits."""
+_CLOSE = 1e-6
+"""Relative, as in the proof at the first step."""
 _MOST_LISTED = 8
 _POLYNOMIAL_END = 1e-7
 """transformers' default of lr_end."""
@@ -99,14 +99,14 @@ def _list_problem(scheduler: Chosen, option: str, lrs: Sequence[float], ordered:
     value = scheduler.given.get(option)
     cure = "Use --lr_scheduler cosine with --lr_warmup_steps, which scales each group's own"
     if len(lrs) <= _MOST_LISTED:
-        listed = ",".join(f"{lr:.6g}" for lr in lrs)
+        listed = ",".join(f"{lr:.9g}" for lr in lrs)
         cure = f"Give one for each group, {option}=[{listed}], or use --lr_scheduler cosine with --lr_warmup_steps"
     if not isinstance(value, (list, tuple)):
         return f"{scheduler.option} gives all groups one LR and flattens the grid's {len(lrs)}. {cure}"
     numbers = _numbers(value)
     given, wanted = (numbers, list(lrs)) if ordered else (sorted(set(numbers)), sorted(set(lrs)))
     if len(numbers) != len(lrs) or not _in_proportion(given, wanted):
-        shown = ",".join(f"{number:.6g}" for number in numbers[:_MOST_LISTED])
+        shown = ",".join(f"{number:.9g}" for number in numbers[:_MOST_LISTED])
         more = f", ... ({len(numbers)})" if len(numbers) > _MOST_LISTED else ""
         return f"{scheduler.option}: {option}=[{shown}{more}] is not in proportion to the grid's {len(lrs)} LRs. {cure}"
     return ""

@@ -57,6 +57,21 @@ def plan_to_dict(
     }
 
 
+def run_record(plan: Plan, base: str, is_grid: bool) -> str:
+    """What a saved state remembers of the run beside its groups: as JSON, small."""
+    return json.dumps(
+        {
+            "lr_grid": lr_grid.__version__,
+            "network_module": base,
+            "grid": is_grid,
+            "model": plan.family,
+            "base_lr": plan.base_lr,
+            "settings": dict(plan.header),
+            "arguments": dict(plan.arguments),
+        }
+    )
+
+
 def _cell_to_dict(table: Table, block: int | None, component: str, cell: Cell) -> dict[str, Any]:
     """One cell: lists hold the distinct values of its modules."""
     made = [row for row in cell.rows if row.saved and row.rank]
