@@ -17,7 +17,15 @@ from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
 from lr_grid.groups import build_groups
-from lr_grid.guards import bending, check_groups, check_negative, check_optimizer, check_repeats, idle_options, overruled
+from lr_grid.guards import (
+    bending,
+    check_groups,
+    check_negative,
+    check_optimizer,
+    check_repeats,
+    idle_options,
+    overruled,
+)
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import NOTHING_TRAINS, make_plan
 from lr_grid.proof import Proof

@@ -18,7 +18,11 @@ _OWN_NAMES = {
     "adamw": ("torch", "adamw"),
     "sgdnesterov": ("torch", "sgd"),
     "sgdnesterov8bit": (BITSANDBYTES, "sgd8bit"),
-    **{f"{paged}{name}": (BITSANDBYTES, f"{paged}{name}") for paged in ("", "paged") for name in ("adamw8bit", "lion8bit")},
+    **{
+        f"{paged}{name}": (BITSANDBYTES, f"{paged}{name}")
+        for paged in ("", "paged")
+        for name in ("adamw8bit", "lion8bit")
+    },
     **dict.fromkeys(("pagedadamw", "pagedadamw32bit"), (BITSANDBYTES, "pagedadamw")),
     "lion": ("lion_pytorch", "lion"),
     "prodigy": ("prodigyopt", "prodigy"),

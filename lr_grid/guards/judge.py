@@ -13,7 +13,10 @@ from lr_grid.guards.negative import note_negative
 
 def _distinct(lrs: Iterable[float]) -> list[float]:
     """In their first order; LRs that differ only by rounding share a group (groups.py), so they are one here."""
-    return list({f"{lr:.12g}": lr for lr in reversed(list(lrs)) if lr}.values())[::-1]
+    found: dict[str, float] = {}
+    for lr in lrs:
+        found.setdefault(f"{lr:.12g}", lr)
+    return list(found.values())
 
 
 def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:

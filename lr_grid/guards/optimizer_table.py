@@ -59,7 +59,9 @@ OPTIMIZERS: Mapping[str, Mapping[str, Conduct]] = {
     "torch": {
         **_all("Adadelta Adagrad Adam Adamax AdamW ASGD Muon NAdam RAdam RMSprop SGD"),
         "adafactor": _NORM,
-        "rprop": Conduct(OWN_LR, "takes the LR for the size of its first step only (0 in a warm-up), then sets its own"),
+        "rprop": Conduct(
+            OWN_LR, "takes the LR for the size of its first step only (0 in a warm-up), then sets its own"
+        ),
         "lbfgs": _NO_GROUPS,
         "sparseadam": Conduct(UNUSABLE, "takes sparse gradients only, and a LoRA's are dense"),
     },
@@ -85,9 +87,13 @@ OPTIMIZERS: Mapping[str, Mapping[str, Conduct]] = {
     "prodigyplus": {"prodigyplusschedulefree": Conduct(FACTORS)},
     "pytorch_optimizer": {
         **_all("AccSGD AdaBelief AdaDelta AdaGC AdaMax AdaMod AdaNorm AdaPNM AdaSmooth AdaTAM Adai Adam AdamC AdamG"),
-        **_all("AdamP AdamW AdamWSN Adan AdEMAMix ADOPT AggMo Aida Amos Ano APOLLO ASGD AvaGrad BCOS CAME Conda DiffGrad"),
+        **_all(
+            "AdamP AdamW AdamWSN Adan AdEMAMix ADOPT AggMo Aida Amos Ano APOLLO ASGD AvaGrad BCOS CAME Conda DiffGrad"
+        ),
         **_all("EmoNeco EmoZeal EXAdam FAdam Fira FOCUS GaLore Grams GrokFastAdamW Kate LaProp LARS Lion MARS NAdam"),
-        **_all("NovoGrad PAdam PID PNM QHAdam QHM RACS RAdam RMSprop ScalableShampoo ScheduleFreeAdamW ScheduleFreeSGD"),
+        **_all(
+            "NovoGrad PAdam PID PNM QHAdam QHM RACS RAdam RMSprop ScalableShampoo ScheduleFreeAdamW ScheduleFreeSGD"
+        ),
         **_all("SCION SCIONLight SGD SGDP SGDSaI SGDW SignSGD SimplifiedAdEMAMix SM3 SOAP SPAM SPlus StableAdamW"),
         **_all("StableSPAM SWATS TAM Tiger VSGD Yogi"),
         **_all("Prodigy DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD", _FIRST),

@@ -66,14 +66,16 @@ def notice(optimizer: Chosen, lrs: Sequence[float]) -> str:
     conduct, shown = conduct_of(optimizer), optimizer.option
     if conduct is None:
         return (
-            f"{shown} was not measured (docs/optimizers.md): the proof at the first step sees the LRs of its groups, not"
-            " how it moves them; lr-grid rehearse measures that"
+            f"{shown} was not measured (docs/optimizers.md): the proof at the first step sees the LRs of its groups,"
+            " not how it moves them; lr-grid rehearse measures that"
         )
     if conduct.kind == FACTORS:
         whose = "one step size, its own" if optimizer.off("split_groups") else "a step size of its own for each group"
         text = f"{shown} finds {whose}: the grid's LRs are factors of it"
         if max(map(abs, lrs), default=1) < _SMALL:
-            text += f", and none here is above {max(map(abs, lrs)):g}: give --learning_rate 1 and multiples (ffn_lr=0.5x)"
+            text += (
+                f", and none here is above {max(map(abs, lrs)):g}: give --learning_rate 1 and multiples (ffn_lr=0.5x)"
+            )
         return text
     if conduct.kind == BENDS and len(lrs) > 1:
         cure = f": {conduct.cure}" if conduct.cure else f". {_USE}"

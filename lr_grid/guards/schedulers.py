@@ -52,8 +52,8 @@ def notices(scheduler: Chosen, lrs: Sequence[float]) -> list[str]:
         if not scheduler.package:
             return []  # a name that no trainer knows: it says so itself
         return [
-            f"{scheduler.option} was not measured (docs/optimizers.md): whether it keeps the ratios of the grid's LRs is"
-            " not known; lr-grid rehearse measures that"
+            f"{scheduler.option} was not measured (docs/optimizers.md): whether it keeps the ratios of the grid's LRs"
+            " is not known; lr-grid rehearse measures that"
         ]
     if len(lrs) > 1 and conduct.kind == FLOOR and 0 < _bend(_floor(scheduler), lrs) <= MOST_BEND:
         return [f"{_floor_text(scheduler, lrs)} {_floor_cure(scheduler)}"]
@@ -84,12 +84,13 @@ def _that_stop(args: argparse.Namespace, scheduler: Chosen) -> list[str]:
         base = getattr(args, "learning_rate", None)
         if base is not None and isinstance(end, (int, float)) and base <= end:
             return [
-                f"{scheduler.option} ends at lr_end {end:g}, which must be below --learning_rate {base:g} (it does not look"
-                " at the grid's LRs): the run stops. Give --learning_rate as the base of the grid, or a smaller lr_end in"
-                " --lr_scheduler_args"
+                f"{scheduler.option} ends at lr_end {end:g}, which must be below --learning_rate {base:g} (it does not"
+                " look at the grid's LRs): the run stops. Give --learning_rate as the base of the grid, or a smaller"
+                " lr_end in --lr_scheduler_args"
             ]
     if scheduler.name == "cosine_with_min_lr" and not {"min_lr", "min_lr_rate"} & scheduler.given.keys():
-        if hasattr(args, "lr_scheduler_min_lr_ratio") and args.lr_scheduler_min_lr_ratio is None:
+        share = getattr(args, "lr_scheduler_min_lr_ratio", 0)
+        if share is None:
             return [f"{scheduler.option} needs its floor: the run stops. Add --lr_scheduler_min_lr_ratio 0.1"]
     return []
 
@@ -141,10 +142,10 @@ def _bend(floor: float, lrs: Sequence[float]) -> float:
 def _floor_text(scheduler: Chosen, lrs: Sequence[float]) -> str:
     floor, least = _floor(scheduler), min(lrs, key=abs)
     far = _bend(floor, lrs)
-    much = f"by {far:.0%} over the run" if far != float("inf") else "and a negative LR becomes a positive one"
+    much = f"by {far:.1%} over the run" if far != float("inf") else "and a negative LR becomes a positive one"
     return (
-        f"{scheduler.option}: eta_min={floor:g} is one absolute LR for all groups, at which the grid's ratios end as 1:1 (an"
-        f" LR of {least:g} gains on the highest {much})."
+        f"{scheduler.option}: eta_min={floor:g} is one absolute LR for all groups, at which the grid's ratios end as 1:1"
+        f" (an LR of {least:g} gains on the highest {much})."
     )
 
 

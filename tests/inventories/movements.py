@@ -1,8 +1,8 @@
 """How two parameter groups move under a trainer's own optimizers and schedulers: measured, printed as JSON.
 
-Two groups with LRs of 1 : 0.5 get the same gradients, step by step. What the optimizer then does in each step is the LR
-it really gave them: their movements stand 2 : 1 where it obeys. Every group holds a tensor that begins away from zero and
-one that begins at zero, like the two sides of a LoRA. The gradients differ from element to element (an optimizer that
+Two groups with LRs of 1 : 0.5 get the same gradients, step by step. What the optimizer then does in each step is the
+LR it really gave them: their movements stand 2 : 1 where it obeys. Every group holds a tensor that begins away from
+zero and one that begins at zero, like the two sides of a LoRA. The gradients differ from element to element (an optimizer that
 takes off their mean would see none otherwise), mostly keep their sign, and vary a little from step to step.
 
 Runs in the trainer's venv: python movements.py TRAINER CASES_FILE TRAINER_FOLDER. The cases: {"optimizers": {name:
@@ -17,6 +17,7 @@ import argparse
 import gc
 import json
 import logging
+import math
 import sys
 import warnings
 from collections.abc import Callable
@@ -94,8 +95,6 @@ def new_gradients() -> list[Any]:
 
 
 def measure(build: Build, arguments: list[str], lr: float) -> dict[str, Any]:
-    import torch
-
     groups = new_groups(lr)
     first, second = ([*group["params"]] for group in groups)
     result: dict[str, Any] = {"ratio": None, "steps": 0, "error": None, "step": None}
@@ -117,7 +116,7 @@ def measure(build: Build, arguments: list[str], lr: float) -> dict[str, Any]:
     except Exception as error:
         result |= {"error": f"{type(error).__name__}: {error}"[:200], "step": step}
     if ratios:
-        finite = all(ratio == ratio and ratio != float("inf") for ratio in ratios)
+        finite = all(map(math.isfinite, ratios))
         result["ratio"] = [round(min(ratios), 4), round(max(ratios), 4)] if finite else ["nan", "nan"]
     return result
 
