@@ -90,16 +90,18 @@ OPTIMIZERS: Mapping[str, Mapping[str, Conduct]] = {
         **_all(
             "AdamP AdamW AdamWSN Adan AdEMAMix ADOPT AggMo Aida Amos Ano APOLLO ASGD AvaGrad BCOS CAME Conda DiffGrad"
         ),
-        **_all("EmoNeco EmoZeal EXAdam FAdam Fira FOCUS GaLore Grams GrokFastAdamW Kate LaProp LARS Lion MARS NAdam"),
+        **_all("EmoNeco EmoZeal EXAdam FAdam Fira FOCUS GaLore Grams GrokFastAdamW Kate LaProp Lion MARS MSVAG NAdam"),
         **_all(
             "NovoGrad PAdam PID PNM QHAdam QHM RACS RAdam RMSprop ScalableShampoo ScheduleFreeAdamW ScheduleFreeSGD"
         ),
         **_all("SCION SCIONLight SGD SGDP SGDSaI SGDW SignSGD SimplifiedAdEMAMix SM3 SOAP SPAM SPlus StableAdamW"),
-        **_all("StableSPAM SWATS TAM Tiger VSGD Yogi"),
+        **_all("Shampoo StableSPAM SWATS TAM Tiger VSGD Yogi"),
         **_all("Prodigy DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD", _FIRST),
         **_all("A2Grad ApolloDQN EmoFact EmoLynx EmoNavi", _OWN_COURSE),
         "adafactor": Conduct(OWN_LR),
-        **_all("Lamb Fromage", _NORM),
+        **_all("Fromage LARS", _NORM),
+        **_all("AdaBound ASGD FTRL Gravity Lamb MADGRAD Nero Ranger21 Ranger25 SRMM", _LOOSE),
+        "kron": Conduct(BENDS, "draws at random when to renew its preconditioners, for each tensor by itself"),
         **_all("AliG", _CLOSURE),
         **_all("AdaHessian SophiaH", _GRAPH),
         **_all("AdaLOMO AdamMini LOMO LBFGS", _NO_GROUPS),

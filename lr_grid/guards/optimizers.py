@@ -18,8 +18,8 @@ from lr_grid.guards.optimizer_table import (
 )
 
 SWITCH = (
-    "Use AdamW, AdamW8bit, Lion, AdamWScheduleFree, or prodigyplus.ProdigyPlusScheduleFree, which keeps a step size for"
-    " each group (--learning_rate 1, the grid's shape in multiples: ffn_lr=0.5x), or give every part the same LR"
+    "Use AdamW, AdamW8bit, Lion, AdamWScheduleFree, or prodigyplus.ProdigyPlusScheduleFree, which takes group LRs as"
+    " factors (--learning_rate 1, the grid's shape in multiples: ffn_lr=0.5x), or give every part the same LR"
 )
 _USE = "Use AdamW, AdamW8bit, Lion or another that docs/optimizers.md says follows them"
 _SMALL = 0.1
@@ -37,6 +37,11 @@ def conduct_of(optimizer: Chosen) -> Conduct | None:
             return Conduct("honours")
         why = "with scale_parameter (its default) scales every tensor's LR by the size of its weights"
         return Conduct(BENDS, why, "scale_parameter=False in --optimizer_args leaves the LR as it is")
+    if found is not None and found.kind == FACTORS and optimizer.off("split_groups_mean"):
+        if optimizer.off("split_groups"):
+            return found
+        why = "with split_groups_mean=False adapts a step size for each group, which undoes the ratios between them"
+        return Conduct(FAR, why, "Leave split_groups_mean=False out")
     return found
 
 
@@ -57,7 +62,7 @@ def refusal(optimizer: Chosen, lrs: Sequence[float], base: float | None) -> str:
     if n > 1 and conduct.kind == ONE_LR:
         return f"{shown} knows one LR for all groups, this grid has {n}: {conduct.why}. {SWITCH}"
     if n > 1 and conduct.kind == FAR:
-        return f"{shown} {conduct.why}, this grid has {n} LRs. {_USE}"
+        return f"{shown} {conduct.why}, and this grid has {n} LRs. {conduct.cure or _USE}"
     return ""
 
 
@@ -70,8 +75,7 @@ def notice(optimizer: Chosen, lrs: Sequence[float]) -> str:
             " not how it moves them; lr-grid rehearse measures that"
         )
     if conduct.kind == FACTORS:
-        whose = "one step size, its own" if optimizer.off("split_groups") else "a step size of its own for each group"
-        text = f"{shown} finds {whose}: the grid's LRs are factors of it"
+        text = f"{shown} finds a step size of its own: the grid's LRs are factors of it"
         if max(map(abs, lrs), default=1) < _SMALL:
             text += (
                 f", and none here is above {max(map(abs, lrs)):g}: give --learning_rate 1 and multiples (ffn_lr=0.5x)"

@@ -144,8 +144,8 @@ def _floor_text(scheduler: Chosen, lrs: Sequence[float]) -> str:
     far = _bend(floor, lrs)
     much = f"by {far:.1%} over the run" if far != float("inf") else "and a negative LR becomes a positive one"
     return (
-        f"{scheduler.option}: eta_min={floor:g} is one absolute LR for all groups, at which the grid's ratios end as 1:1"
-        f" (an LR of {least:g} gains on the highest {much})."
+        f"{scheduler.option}: eta_min={floor:g} is one absolute LR for all groups, at which the grid's ratios end as"
+        f" 1:1 (an LR of {least:g} gains on the highest {much})."
     )
 
 

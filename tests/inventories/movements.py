@@ -2,13 +2,13 @@
 
 Two groups with LRs of 1 : 0.5 get the same gradients, step by step. What the optimizer then does in each step is the
 LR it really gave them: their movements stand 2 : 1 where it obeys. Every group holds a tensor that begins away from
-zero and one that begins at zero, like the two sides of a LoRA. The gradients differ from element to element (an optimizer that
-takes off their mean would see none otherwise), mostly keep their sign, and vary a little from step to step.
+zero and one that begins at zero, like the two sides of a LoRA. The gradients differ from element to element (an
+optimizer that takes off their mean would see none otherwise), mostly keep their sign, and vary from step to step.
 
-Runs in the trainer's venv: python movements.py TRAINER CASES_FILE TRAINER_FOLDER. The cases: {"optimizers": {name:
-arguments}, "schedulers": {name: arguments}, "lrs": {optimizer: learning_rate}}; the result: optimizer -> scheduler ->
-{"ratio": [least, greatest] of the movements of the steps that move, "steps": how many those are, "error": what it
-raised, "step": in which step (0: before the first)}.
+Runs in the trainer's venv: python movements.py TRAINER CASES_FILE TRAINER_FOLDER. The cases: a list of {"optimizers":
+{name: arguments}, "schedulers": {name: arguments}, "lrs": {optimizer: learning_rate}}; the result: optimizer ->
+scheduler -> {"ratio": [least, greatest] of the movements of the steps that move, "steps": how many those are, "error":
+what it raised, "step": in which step (0: before the first)}.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-STEPS = 16
+from optimizer_cases import STEPS
+
 SIZE = 64
 """64 x 64 elements: from there on bitsandbytes keeps the states in 8 bits."""
 STILL = 1e-9
@@ -33,7 +34,6 @@ ROUNDING = 2**-24
 """Of a float32, relative: what a weight gains or loses by being stored."""
 PRECISE = 500
 """How many times the rounding a movement must be for its ratio to be worth a look: then it is good to 0.4 %."""
-BASE_LR = 1e-3
 
 Build = Callable[[list[str], list[dict[str, Any]]], tuple[Any, Any]]
 """(arguments of the command line, groups) -> (optimizer, scheduler), as the trainer makes them."""
@@ -127,12 +127,13 @@ def main(trainer: str, cases: Path, folder: Path) -> None:
     build = TRAINERS[trainer](folder)
     logging.disable(logging.CRITICAL)
     found: dict[str, Any] = {}
-    for name, optimizer in given["optimizers"].items():
-        lr = given.get("lrs", {}).get(name, BASE_LR)
-        found[name] = {
-            key: measure(build, [*optimizer, *scheduler], lr) for key, scheduler in given["schedulers"].items()
-        }
-        gc.collect()
+    for part in given:
+        for name, optimizer in part["optimizers"].items():
+            lr = part["lrs"][name]
+            found[name] = {
+                key: measure(build, [*optimizer, *scheduler], lr) for key, scheduler in part["schedulers"].items()
+            }
+            gc.collect()
     print(json.dumps(found))
 
 
