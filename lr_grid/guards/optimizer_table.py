@@ -69,7 +69,7 @@ OPTIMIZERS: Mapping[str, Mapping[str, Conduct]] = {
         **_all("Adam Adam8bit Adam32bit PagedAdam PagedAdam8bit PagedAdam32bit AdamW AdamW8bit AdamW32bit PagedAdamW"),
         **_all("PagedAdamW8bit PagedAdamW32bit AdEMAMix AdEMAMix8bit PagedAdEMAMix PagedAdEMAMix8bit Lion Lion8bit"),
         **_all("Lion32bit PagedLion PagedLion8bit RMSprop RMSprop8bit Adagrad Adagrad8bit SGD SGD8bit"),
-        **_all("LAMB LAMB8bit LARS LARS8bit", _NORM),
+        **_all("LAMB LAMB8bit", _NORM),
     },
     "transformers": {"adafactor": Conduct(OWN_LR)},
     "lion_pytorch": _all("Lion"),
@@ -88,12 +88,12 @@ OPTIMIZERS: Mapping[str, Mapping[str, Conduct]] = {
     "pytorch_optimizer": {
         **_all("AccSGD AdaBelief AdaDelta AdaGC AdaMax AdaMod AdaNorm AdaPNM AdaSmooth AdaTAM Adai Adam AdamC AdamG"),
         **_all(
-            "AdamP AdamW AdamWSN Adan AdEMAMix ADOPT AggMo Aida Amos Ano APOLLO ASGD AvaGrad BCOS CAME Conda DiffGrad"
+            "Adalite AdamP AdamS AdamW AdamWSN Adan AdEMAMix ADOPT AggMo Aida Amos Ano APOLLO AvaGrad BCOS CAME Conda"
         ),
-        **_all("EmoNeco EmoZeal EXAdam FAdam Fira FOCUS GaLore Grams GrokFastAdamW Kate LaProp Lion MARS MSVAG NAdam"),
         **_all(
-            "NovoGrad PAdam PID PNM QHAdam QHM RACS RAdam RMSprop ScalableShampoo ScheduleFreeAdamW ScheduleFreeSGD"
+            "DiffGrad EmoNeco EmoZeal EXAdam FAdam Fira FOCUS GaLore Grams GrokFastAdamW Kate LaProp Lion MARS MSVAG NAdam"
         ),
+        **_all("NovoGrad PAdam PID PNM QHM RACS RAdam RMSprop ScalableShampoo ScheduleFreeAdamW ScheduleFreeSGD"),
         **_all("SCION SCIONLight SGD SGDP SGDSaI SGDW SignSGD SimplifiedAdEMAMix SM3 SOAP SPAM SPlus StableAdamW"),
         **_all("Shampoo StableSPAM SWATS TAM Tiger VSGD Yogi"),
         **_all("Prodigy DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD", _FIRST),

@@ -61,7 +61,7 @@ BITSANDBYTES: Cases = {
     **_plain("Adam Adam8bit Adam32bit PagedAdam PagedAdam8bit PagedAdam32bit AdamW AdamW8bit AdamW32bit", _BNB),
     **_plain("PagedAdamW AdEMAMix AdEMAMix8bit PagedAdEMAMix PagedAdEMAMix8bit Lion Lion8bit Lion32bit", _BNB),
     **_plain("PagedLion LAMB LAMB8bit RMSprop RMSprop8bit Adagrad Adagrad8bit", _BNB),
-    **{f"{_BNB}{name}": _optimizer(f"{_BNB}{name}", _MOMENTUM) for name in ("SGD", "SGD8bit", "LARS", "LARS8bit")},
+    **{f"{_BNB}{name}": _optimizer(f"{_BNB}{name}", _MOMENTUM) for name in ("SGD", "SGD8bit")},
 }
 _PO = "pytorch_optimizer."
 PYTORCH_OPTIMIZER: Cases = {
@@ -70,7 +70,7 @@ PYTORCH_OPTIMIZER: Cases = {
     **_plain("AdamS AdamW AdamWSN Adan AggMo Aida AliG Amos Ano ApolloDQN AvaGrad BCOS CAME Conda DAdaptAdaGrad", _PO),
     **_plain("DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD DeMo DiffGrad EXAdam EmoFact EmoLynx EmoNavi EmoNeco", _PO),
     **_plain("EmoZeal FAdam FOCUS FTRL Fira Fromage GaLore Grams Gravity GrokFastAdamW Kate Kron LARS LBFGS", _PO),
-    **_plain("LOMO LaProp Lamb Lion MADGRAD MARS MSVAG Muon NAdam Nero NovoGrad PAdam PID PNM Prodigy QHAdam", _PO),
+    **_plain("LOMO LaProp Lamb Lion MADGRAD MARS MSVAG Muon NAdam Nero NovoGrad PAdam PID PNM Prodigy", _PO),
     **_plain("QHM RACS RAdam RMSprop Ranger25 SAM SCION SCIONLight SGD SGDP SGDSaI SGDW SM3 SOAP SPAM SPlus", _PO),
     **_plain("SRMM SWATS ScalableShampoo ScheduleFreeAdamW ScheduleFreeSGD Shampoo SignSGD SimplifiedAdEMAMix", _PO),
     **_plain("SophiaH StableAdamW StableSPAM TAM Tiger VSGD Yogi", _PO),
@@ -165,17 +165,8 @@ EACH_RUN = {
     "sd-scripts": (
         *(name for name in OWN if name not in ("PagedAdamW32bit", "DAdaptAdanIP")),
         *("lion_pytorch.Lion", "came_pytorch.CAME", _PLUS, f"{_PLUS}, split_groups=False"),
-        *(
-            f"{_PLUS}, split_groups_mean=False",
-            "torch.optim.Adafactor",
-            "Adagrad",
-            "Muon",
-            "RAdam",
-            "SGD",
-            "Rprop",
-            f"{_BNB}AdEMAMix8bit",
-            f"{_BNB}LAMB",
-        ),
+        *(f"{_PLUS}, split_groups_mean=False", "torch.optim.Adafactor", "Adagrad", "Muon", "RAdam", "SGD", "Rprop"),
+        *(f"{_BNB}AdEMAMix8bit", f"{_BNB}LAMB"),
     ),
     "musubi-tuner": ("AdamW", "Adafactor", "Adafactor, fixed", "prodigyopt.Prodigy", _PLUS, f"{_PO}Prodigy"),
 }

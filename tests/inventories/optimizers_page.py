@@ -28,7 +28,7 @@ INTRO = """\
 # Optimizers and schedulers under a grid
 
 Which optimizers give every group of a grid its own LR, and under which schedulers: measured with the trainers' own
-functions (`get_optimizer` and `get_scheduler_fix` of sd-scripts, `get_optimizer` and `get_lr_scheduler` of musubi-tuner)
+functions (sd-scripts' `get_optimizer` and `get_scheduler_fix`, musubi-tuner's `get_optimizer` and `get_lr_scheduler`)
 on two groups whose LRs stand 2 : 1 and whose gradients are equal, for 16 steps. What moves 2 : 1 (to 1 %) in every step
 is trained as the plan says. On a CPU, torch 2.13.0; bitsandbytes 0.50.2, transformers 4.54.1 (musubi-tuner: 4.57.6),
 lion-pytorch 0.2.3, prodigyopt 1.1.2, dadaptation 3.2, schedulefree 1.4, prodigy-plus-schedule-free 1.9.2, came-pytorch
@@ -51,10 +51,16 @@ LRs differ; `DAdaptAdaGrad`, `DAdaptAdan`, `DAdaptAdanIP` and all of pytorch_opt
 a word, while their groups show the LRs that were asked for. What works:
 
 - `--optimizer_type prodigyplus.ProdigyPlusScheduleFree --learning_rate 1` with the grid's shape in multiples
-  (`ffn_lr=0.5x`): a group's LR is a factor of the step size it finds. Its `split_groups` (the default) tracks a step size
-  for each group and takes their mean for all; with `split_groups_mean=False` each group's would be its own, which undoes
-  the grid's ratios, and is refused;
+  (`ffn_lr=0.5x`): a group's LR is a factor of the step size it finds. Its `split_groups` (the default) tracks a step
+  size for each group and takes their mean for all. With `split_groups_mean=False` each group's would be its own, which
+  undoes the grid's ratios: that is refused;
 - a flat grid: what trains at all, ranks and alphas are independent of LRs.
+
+## What scales LRs by the weights
+
+Adafactor with `scale_parameter`, torch's Adafactor, LAMB, LARS and Fromage multiply a tensor's LR by the size of its
+weights, which grow faster where the LR is higher: 2 : 1 became 2.07 : 1 within 300 steps at an LR of 1e-3 (Adafactor),
+1.997 to 2 with AdamW. `scale_parameter=False` makes it 2 again.
 """
 
 
@@ -119,7 +125,7 @@ def _matrix(trainer: str, outcomes: Cells) -> str:
     for optimizer, cells in table.items():
         rows.setdefault(tuple(cells[key] for key in firsts), []).append(optimizer)
     letters = _LETTERS[: len(firsts)]
-    lines = [f"- {letter}: {', '.join(names)}" for letter, names in zip(letters, columns.values(), strict=True)]
+    lines = [f"- {letter}: {'; '.join(names)}" for letter, names in zip(letters, columns.values(), strict=True)]
     lines += [
         "",
         f"| --optimizer_type | {' | '.join(letters)} | movement under constant |",
