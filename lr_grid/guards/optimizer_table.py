@@ -86,14 +86,11 @@ OPTIMIZERS: Mapping[str, Mapping[str, Conduct]] = {
     },
     "prodigyplus": {"prodigyplusschedulefree": Conduct(FACTORS)},
     "pytorch_optimizer": {
-        **_all("AccSGD AdaBelief AdaDelta AdaGC AdaMax AdaMod AdaNorm AdaPNM AdaSmooth AdaTAM Adai Adam AdamC AdamG"),
-        **_all(
-            "Adalite AdamP AdamS AdamW AdamWSN Adan AdEMAMix ADOPT AggMo Aida Amos Ano APOLLO AvaGrad BCOS CAME Conda"
-        ),
-        **_all(
-            "DiffGrad EmoNeco EmoZeal EXAdam FAdam Fira FOCUS GaLore Grams GrokFastAdamW Kate LaProp Lion MARS MSVAG NAdam"
-        ),
-        **_all("NovoGrad PAdam PID PNM QHM RACS RAdam RMSprop ScalableShampoo ScheduleFreeAdamW ScheduleFreeSGD"),
+        **_all("AccSGD AdaBelief AdaDelta AdaGC AdaMax AdaMod AdaNorm AdaPNM AdaSmooth AdaTAM Adai Adalite Adam AdamC"),
+        **_all("AdamG AdamP AdamS AdamW AdamWSN Adan AdEMAMix ADOPT AggMo Aida Amos Ano APOLLO AvaGrad BCOS CAME"),
+        **_all("Conda DiffGrad EmoNeco EmoZeal EXAdam FAdam Fira FOCUS GaLore Grams GrokFastAdamW Kate LaProp Lion"),
+        **_all("MARS MSVAG NAdam NovoGrad PAdam PID PNM QHM RACS RAdam RMSprop ScalableShampoo ScheduleFreeAdamW"),
+        **_all("ScheduleFreeSGD"),
         **_all("SCION SCIONLight SGD SGDP SGDSaI SGDW SignSGD SimplifiedAdEMAMix SM3 SOAP SPAM SPlus StableAdamW"),
         **_all("Shampoo StableSPAM SWATS TAM Tiger VSGD Yogi"),
         **_all("Prodigy DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD", _FIRST),
