@@ -24,6 +24,7 @@ from lr_grid.guards import (
     check_optimizer,
     check_repeats,
     idle_options,
+    optimizer_name,
     overruled,
 )
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
@@ -261,7 +262,7 @@ class GridMixin:
             state.plan = _with_notices(state.plan, check_without_grid(state.resumed, planned))
             upstreams_lrs = True
         announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
-        record = run_record(state.plan, state.base, state.active)
+        record = run_record(state.plan, state.base, state.active, optimizer_name(state.args) if state.args else None)
         for group, plain in zip(groups, planned, strict=True):
             group[RECORD] = {"lr": plain["lr"], "run": record, "grid": state.active}
         resumed, args = state.resumed, state.args
@@ -283,6 +284,8 @@ class GridMixin:
             return state_to_resume
         base = super()
         prepare = getattr(base, _MULTIPLE_TE_LRS, None) or base.prepare_optimizer_params  # type: ignore[attr-defined]
+        if state.args is not None:
+            state_to_resume.check_optimizer(optimizer_name(state.args))
         state_to_resume.check_shapes({name: tuple(t.shape) for name, t in self.state_dict().items()})  # type: ignore[attr-defined]
         state_to_resume.identify(lambda: layouts_of(self, state.base, prepare, lrs), state.base)  # type: ignore[arg-type]
         return state_to_resume

@@ -55,6 +55,7 @@ def train(
     make_scheduler: Callable[[Any], Any] | None = cosine_like,
     seed: int = 0,
     dim: int = 2,
+    scale: float = 1.0,
     **changes: Any,
 ) -> Trained:
     """Trains some steps, the gradients being a function of parameter and step alone.
@@ -62,6 +63,7 @@ def train(
     Args:
         save: a folder to save the state into.
         at: the number of the first step, for the gradients.
+        scale: a factor on the gradients.
     """
     for state in (AcceleratorState, PartialState):
         state._reset_state()
@@ -85,7 +87,7 @@ def train(
     for step in range(at, at + steps):
         for parameter in network.parameters():
             if parameter.requires_grad:
-                parameter.grad = _gradient(names[id(parameter)], step, parameter.shape)
+                parameter.grad = scale * _gradient(names[id(parameter)], step, parameter.shape)
         lrs.append({names[id(p)]: float(g["lr"]) for g in optimizer.param_groups for p in g["params"]})
         prepared[1].step()
         if scheduler is not None:

@@ -49,7 +49,7 @@ def test_the_same_grid_goes_on_bit_by_bit(saved, capsys):
     assert resumed.lrs == whole.lrs[HALF:]
     text = capsys.readouterr().out
     assert "carried over" not in text
-    assert "the names that it carries theirs, at the plan's LRs" in text
+    assert "the resumed state's names agree, at the plan's LRs" in text
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_the_state_remembers_names_and_plan(saved):
     [
         ({"self_attn_dim": "4"}, {}, "was saved at other ranks|holds another rank"),
         ({}, {"dim": 4}, "was saved at other ranks"),
-        ({"self_attn_dim": "0"}, {}, "would be lost"),
+        ({"mod_dim": "0"}, {}, "would be lost"),
     ],
 )
 def test_other_ranks_are_refused(saved, grid, changes, message):
@@ -192,6 +192,77 @@ def test_another_model_is_refused(saved):
     state, _ = saved
     with pytest.raises(GridError, match="has no place for"):
         train(GRID, 0, resume=state, model=Flux(double=2))
+
+
+# --- optimizers and schedulers with more in their groups ---
+
+
+def schedule_free(groups, args):
+    schedulefree = pytest.importorskip("schedulefree")
+    optimizer = schedulefree.AdamWScheduleFree(groups, lr=args.learning_rate, warmup_steps=2)
+    optimizer.train()
+    return optimizer
+
+
+def test_what_an_optimizer_keeps_by_group_goes_along(tmp_path):
+    kinds = {"make_optimizer": schedule_free, "make_scheduler": None}
+    grid = {"self_attn_lr": "2x", "ffn_lr": "0"}
+    train(grid, HALF, save=tmp_path / "state", **kinds)
+    resumed = train({**grid, "self_attn_lr": "1x"}, 0, resume=tmp_path / "state", **kinds)
+    assert {group["k"] for group in resumed.optimizer.param_groups} == {HALF}
+    sums = {
+        (group["initial_lr"] if "initial_lr" in group else group["lr"]): group["weight_sum"]
+        for group in train(grid, HALF, **kinds).optimizer.param_groups
+    }
+    # Two groups became one at the LR of the second, whose sum it takes over; schedule-free weighs by the LR squared.
+    assert [group["weight_sum"] for group in resumed.optimizer.param_groups] == pytest.approx([sums[1e-4]])
+
+    thawed = train({**grid, "ffn_lr": "1x", "fused_lr": "1x"}, 1, at=HALF, resume=tmp_path / "state", **kinds)
+    counts = {id(p): group["k"] for group in thawed.optimizer.param_groups for p in group["params"]}
+    sites = {row.site.name: row.site.component for row in thawed.network.grid_plan.rows}
+    by_component = {}
+    for name, parameter in thawed.network.named_parameters():
+        by_component.setdefault(sites[name.partition(".")[0]], set()).add(counts[id(parameter)])
+    assert by_component["ffn"] == {1}, "fresh moments in a group that counts from the start"
+    assert by_component["self_attn"] == {HALF + 1}
+
+
+def floor(optimizer):
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS, eta_min=2e-5)
+
+
+def warmed(optimizer):
+    first = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=3)
+    second = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS - 3)
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, [first, second], milestones=[3])
+
+
+def plateau(optimizer):
+    return torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+
+
+@pytest.mark.parametrize("make_scheduler", [floor, warmed, plateau])
+def test_torchs_schedulers_go_on_at_the_new_lrs(tmp_path, make_scheduler):
+    train(GRID, HALF, save=tmp_path / "state", make_scheduler=make_scheduler)
+    other = {**GRID, "self_attn_lr": "3x", "depth_levels": "2"}
+    resumed = train(other, HALF, at=HALF, resume=tmp_path / "state", make_scheduler=make_scheduler)
+    expected = train(other, STEPS, make_scheduler=make_scheduler).lrs[HALF:]
+    for then, now in zip(expected, resumed.lrs, strict=True):
+        assert now == pytest.approx(then, rel=1e-9)
+
+
+def test_the_state_of_another_optimizer_is_refused(saved):
+    state, _ = saved
+    with pytest.raises(GridError, match=r"was saved by --optimizer_type adamw, and this run has lion"):
+        train(GRID, 0, resume=state, optimizer_type="Lion")
+
+
+def test_an_optimizer_state_of_a_kind_that_is_not_known_is_refused(saved):
+    state, _ = saved
+    whole = torch.load(state / "optimizer.bin")
+    torch.save({**whole, "inner": {}}, state / "optimizer.bin")
+    with pytest.raises(GridError, match="holds inner beside its groups"):
+        train({**GRID, "ffn_lr": "3x"}, 0, resume=state)
 
 
 # --- states without names ---

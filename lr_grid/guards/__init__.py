@@ -3,6 +3,7 @@
 docs/optimizers.md holds the measurements behind the tables of optimizers and schedulers.
 """
 
+from lr_grid.guards.chosen import optimizer_name
 from lr_grid.guards.command_line import check_repeats, overruled
 from lr_grid.guards.idle import idle_options
 from lr_grid.guards.judge import bending, check_groups, check_optimizer
@@ -15,5 +16,6 @@ __all__ = [
     "check_optimizer",
     "check_repeats",
     "idle_options",
+    "optimizer_name",
     "overruled",
 ]

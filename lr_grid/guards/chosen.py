@@ -66,15 +66,24 @@ def pairs(texts: Any) -> dict[str, Any]:
     return found
 
 
-def optimizer_of(args: argparse.Namespace) -> Chosen:
-    """The optimizer (AdamW where none is named; --use_8bit_adam and --use_lion_optimizer are older spellings)."""
-    given = pairs(getattr(args, "optimizer_args", None))
-    shown = getattr(args, "optimizer_type", None) or ""
+def _asked(args: argparse.Namespace) -> str:
+    """The optimizer's name as it was written (--use_8bit_adam, --use_lion_optimizer: older spellings)."""
     if getattr(args, "use_8bit_adam", False):
-        shown = "AdamW8bit"
-    elif getattr(args, "use_lion_optimizer", False):
-        shown = "Lion"
-    shown = shown or "AdamW"
+        return "AdamW8bit"
+    if getattr(args, "use_lion_optimizer", False):
+        return "Lion"
+    return getattr(args, "optimizer_type", None) or "AdamW"
+
+
+def optimizer_name(args: argparse.Namespace) -> str:
+    """The optimizer the trainer will build, in lower case: AdamW where none is named."""
+    return _asked(args).lower()
+
+
+def optimizer_of(args: argparse.Namespace) -> Chosen:
+    """The optimizer that the trainer will build, and its arguments."""
+    given = pairs(getattr(args, "optimizer_args", None))
+    shown = _asked(args)
     name, option = shown.lower(), f"--optimizer_type {shown}"
     if "." in name:
         return Chosen(option, name.partition(".")[0], name.rpartition(".")[2], given)

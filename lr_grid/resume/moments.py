@@ -16,6 +16,7 @@ import torch
 
 from lr_grid.resume.saved import SavedState
 from lr_grid.sides import side_of
+from lr_grid.words import Shape
 
 _MOMENTS = ("exp_avg", "momentum_buffer")
 _SIGMAS = 5.0
@@ -31,33 +32,38 @@ _SHARE = 0.5
 
 
 def foreign_moments(saved: SavedState, weights: Mapping[str, torch.Tensor]) -> tuple[str, str] | None:
-    """(a parameter, the parameter that its moment belongs to) where the order of the state is not its weights'; None
-    where moments fit their own weights, or tell nothing (few steps more than none, trained to noise).
+    """(a parameter, the one at whose place its moment stands) where the order of the state is not its weights'; None
+    where moments fit their own weights, or tell nothing (a first step only, trained to noise).
 
     Args:
         weights: by the names in the file.
     """
-    alike: dict[tuple[int, ...], list[tuple[str, torch.Tensor, torch.Tensor]]] = defaultdict(list)
-    for names in saved.names:
-        for name in names:
-            moment = next((saved.state_of(name)[key] for key in _MOMENTS if key in saved.state_of(name)), None)
-            weight = weights.get(saved.prefix + name)
-            if side_of(name) == "up" and moment is not None and weight is not None and weight.shape == moment.shape:
-                alike[tuple(weight.shape)].append((name, _unit(weight), _unit(moment)))
-    told, foreign = 0, []
-    for tensors in alike.values():
-        if len(tensors) < 2:
+    ups: dict[Shape, dict[str, torch.Tensor]] = defaultdict(dict)
+    moments: dict[Shape, dict[str, torch.Tensor]] = defaultdict(dict)
+    for name in (name for names in saved.names for name in names):
+        state = saved.state_of(name)
+        moment = next((state[key] for key in _MOMENTS if key in state), None)
+        weight = weights.get(saved.prefix + name)
+        if moment is None or weight is None:
             continue
-        names = [name for name, _, _ in tensors]
-        fit = -torch.stack([w for _, w, _ in tensors]) @ torch.stack([m for _, _, m in tensors]).T
-        sigma = 1 / sqrt(tensors[0][1].numel())
-        best, owner = fit.max(dim=0)
-        for i, name in enumerate(names):
-            if best[i] < _SIGMAS * sigma:
+        moments[tuple(moment.shape)][name] = _unit(moment)
+        if side_of(name) == "up":
+            ups[tuple(weight.shape)][name] = _unit(weight)
+    told, foreign = 0, []
+    for shape, own in ups.items():
+        names = list(moments[shape])
+        if len(names) < 2:
+            continue
+        sigma = 1 / sqrt(next(iter(own.values())).numel())
+        fits = -torch.stack(list(own.values())) @ torch.stack(list(moments[shape].values())).T
+        best, places = fits.max(dim=1)
+        for row, name in enumerate(own):
+            if best[row] < _SIGMAS * sigma:
                 continue
             told += 1
-            if owner[i] != i and abs(fit[i, i]) < _NONE * sigma:
-                foreign.append((name, names[int(owner[i])]))
+            place = names[int(places[row])]
+            if place != name and (name not in names or abs(fits[row, names.index(name)]) < _NONE * sigma):
+                foreign.append((name, place))
     return foreign[0] if len(foreign) > max(_FEW, _SHARE * told) else None
 
 

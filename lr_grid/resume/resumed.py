@@ -77,8 +77,23 @@ class Resumed:
         if foreign:
             raise GridError(
                 [
-                    f"{self.shown}: the order of this state's optimizer is not that of its weights: what stands at"
-                    f" {foreign[0]} belongs to {foreign[1]} by all that the weights tell. {FRESH_START}"
+                    f"{self.shown}: the order of this state's optimizer is not that of its weights: by all that the"
+                    f" weights tell, the moments of {foreign[0]} stand at {foreign[1]}. {FRESH_START}"
+                ]
+            )
+
+    def check_optimizer(self, name: str) -> None:
+        """Raises GridError where another optimizer saved the state: its moments mean other things.
+
+        Args:
+            name: the optimizer's, in the trainer's words and lower case.
+        """
+        then = self.saved.record.get("optimizer")
+        if then and then != name:
+            raise GridError(
+                [
+                    f"{self.shown}: was saved by --optimizer_type {then}, and this run has {name}: give {then}."
+                    f" {FRESH_START}"
                 ]
             )
 

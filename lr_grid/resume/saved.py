@@ -5,6 +5,7 @@ Read only; nothing here writes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,6 +58,12 @@ class SavedState:
     def names(self) -> list[list[str]]:
         """Of the trained parameters, by group; empty lists where names were not saved."""
         return [list(group.get(NAMES, ())) for group in self.groups]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What lr-grid noted of the run that saved it (report.jsonfile.run_record); empty where it was not there."""
+        noted: Mapping[str, Any] = next((group[RECORD] for group in self.groups if RECORD in group), {})
+        return json.loads(noted["run"]) if "run" in noted else {}
 
     def group_of(self, name: str) -> int | None:
         """The number of the group that trained a parameter; None where it did not train."""

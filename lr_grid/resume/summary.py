@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from lr_grid.resume.change import Change
 from lr_grid.sites import Site
-
-_MOST = 3
 
 
 def summary(change: Change, sites: Mapping[str, Site], where: str, kept_lrs: bool, inferred: str) -> list[str]:
@@ -41,18 +39,27 @@ def summary(change: Change, sites: Mapping[str, Site], where: str, kept_lrs: boo
 
 
 def _lrs(change: Change, sites: Mapping[str, Site]) -> str:
-    """``ffn 1e-04 -> 2e-04 (96), self_attn ...``, the most frequent first."""
-    counts = Counter((_component(name, sites), *pair) for name, pair in change.lrs.items())
+    """``ffn 1e-04 -> 2e-04 (96), self_attn ...``, with the range where there are several."""
+    pairs: dict[str, list[tuple[float | None, float]]] = {}
+    for name, pair in change.lrs.items():
+        pairs.setdefault(_component(name, sites), []).append(pair)
     told = [
-        f"{component} {'none' if old is None else format(old, '.4g')} -> {new:.4g} ({number})"
-        for (component, old, new), number in counts.most_common(_MOST)
+        f"{component} {_range(old for old, _ in lrs)} -> {_range(new for _, new in lrs)} ({len(lrs)})"
+        for component, lrs in pairs.items()
     ]
-    return _shortened(told, len(counts))
+    return ", ".join(told)
+
+
+def _range(lrs: Iterable[float | None]) -> str:
+    known = sorted({f"{lr:.4g}": lr for lr in lrs if lr is not None}.items(), key=lambda item: item[1])
+    if not known:
+        return "none"
+    return known[0][0] if len(known) == 1 else f"{known[0][0]}..{known[-1][0]}"
 
 
 def _cells(names: Iterable[str], sites: Mapping[str, Site]) -> str:
     counts = Counter(_component(name, sites) for name in names)
-    return _shortened([f"{component} ({number})" for component, number in counts.most_common(_MOST)], len(counts))
+    return ", ".join(f"{component} ({number})" for component, number in counts.items())
 
 
 def _component(name: str, sites: Mapping[str, Site]) -> str:
@@ -60,7 +67,3 @@ def _component(name: str, sites: Mapping[str, Site]) -> str:
     if site is None:
         return name.partition(".")[0]
     return site.component if site.part == "unet" else f"{site.part} {site.component}"
-
-
-def _shortened(told: Sequence[str], number: int) -> str:
-    return ", ".join(told) + (f" and {number - len(told)} more" if number > len(told) else "")
