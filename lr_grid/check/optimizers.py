@@ -12,6 +12,8 @@ from lr_grid.models.blueprint import known_arguments
 from lr_grid.plan import Plan, lrs_of_rows
 from lr_grid.quirks import takes_a_dropout
 
+_NAMING = ("optimizer_type", "optimizer_args", "lr_scheduler_type", "lr_scheduler_args")
+
 
 def check_optimizers(subject: Subject, plan: Plan | None, base: str) -> None:
     """Notes an optimizer or scheduler that would flatten the plan's LRs, and idle options of the trainer.
@@ -33,4 +35,5 @@ def check_optimizers(subject: Subject, plan: Plan | None, base: str) -> None:
     except GridError as error:
         subject.tell_each("error", error.problems, "optimizer_type")
     else:
-        subject.tell_each("warning", bending(subject.args, lrs), "optimizer_type")
+        if all(map(subject.is_known, _NAMING)):
+            subject.tell_each("warning", bending(subject.args, lrs), "optimizer_type")

@@ -163,19 +163,19 @@ OPTIMIZERS: dict[str, dict[str, tuple[Cases, tuple[str, ...]]]] = {
 
 EACH_RUN = {
     "sd-scripts": (
-        *(name for name in OWN if name not in ("PagedAdamW32bit", "DAdaptAdanIP")),
-        *("lion_pytorch.Lion", "came_pytorch.CAME", _PLUS, f"{_PLUS}, split_groups=False"),
-        *(f"{_PLUS}, split_groups_mean=False", "torch.optim.Adafactor", "Adagrad", "Muon", "RAdam", "SGD", "Rprop"),
-        *(f"{_BNB}AdEMAMix8bit", f"{_BNB}LAMB"),
+        *("AdamW", "AdamW8bit", "PagedAdamW8bit", "Lion", "Lion8bit", "SGDNesterov", "Adafactor"),
+        *("Adafactor, relative_step=False", "Adafactor, fixed", "AdamWScheduleFree", "RAdamScheduleFree"),
+        *("SGDScheduleFree", "Prodigy", "DAdaptation", "DAdaptAdaGrad", "DAdaptAdam", "DAdaptAdan", "DAdaptLion"),
+        *("DAdaptSGD", "came_pytorch.CAME", _PLUS, f"{_PLUS}, split_groups_mean=False", "torch.optim.Adafactor"),
+        *("Muon", "RAdam", "SGD", "Rprop"),
     ),
     "musubi-tuner": ("AdamW", "Adafactor", "Adafactor, fixed", "prodigyopt.Prodigy", _PLUS, f"{_PO}Prodigy"),
 }
-"""What every run of the tests measures again."""
+"""What every run of the tests measures again (all with LR_GRID_EVERY=1)."""
 EACH_RUN_SCHEDULERS = (
     *("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial", "inverse_sqrt"),
-    *("cosine_with_min_lr", "warmup_stable_decay", "piecewise_constant", "adafactor:1e-3", "rex", "rex, warm-up"),
-    *("OneCycleLR", "OneCycleLR, list", "CyclicLR", "CyclicLR, lists", "CosineAnnealingLR"),
-    *("CosineAnnealingLR, eta_min=3e-4", "CosineAnnealingWarmRestarts", "StepLR", "ReduceLROnPlateau"),
+    *("cosine_with_min_lr", "warmup_stable_decay", "rex, warm-up", "OneCycleLR", "OneCycleLR, list"),
+    *("CosineAnnealingLR, eta_min=3e-4", "StepLR", "ReduceLROnPlateau"),
 )
 
 
