@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Iterable
 
 from lr_grid.errors import Problems
-from lr_grid.guards import optimizers, schedulers
 from lr_grid.guards.chosen import optimizer_of, scheduler_of
 from lr_grid.guards.negative import note_negative
+from lr_grid.guards.optimizers import optimizer_notice, optimizer_refusal
+from lr_grid.guards.schedulers import order_problems, scheduler_notices, scheduler_refusals
 
 
 def _distinct(lrs: Iterable[float]) -> list[float]:
@@ -30,12 +31,12 @@ def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:
     problems = Problems()
     unet_lr = getattr(args, "unet_lr", None)
     base = getattr(args, "learning_rate", None) if unet_lr is None else unet_lr
-    refused = optimizers.refusal(optimizer_of(args), distinct, base)
+    refused = optimizer_refusal(optimizer_of(args), distinct, base)
     if refused:
         problems.add(refused)
     scheduler = scheduler_of(args)
     if scheduler is not None:
-        problems.add_all(schedulers.refusals(args, scheduler, distinct))
+        problems.add_all(scheduler_refusals(args, scheduler, distinct))
     note_negative(args, distinct, problems)
     problems.raise_if_any()
 
@@ -46,10 +47,10 @@ def bending(args: argparse.Namespace, lrs: Iterable[float]) -> list[str]:
     Args: as of ``check_optimizer``, which says what is wrong.
     """
     distinct = _distinct(lrs)
-    told = [optimizers.notice(optimizer_of(args), distinct)]
+    told = [optimizer_notice(optimizer_of(args), distinct)]
     scheduler = scheduler_of(args)
     if scheduler is not None:
-        told += schedulers.notices(scheduler, distinct)
+        told += scheduler_notices(scheduler, distinct)
     return [text for text in told if text]
 
 
@@ -63,5 +64,5 @@ def check_groups(args: argparse.Namespace, lrs: Iterable[float]) -> None:
     problems = Problems()
     scheduler = scheduler_of(args)
     if scheduler is not None:
-        problems.add_all(schedulers.order_problems(scheduler, list(lrs)))
+        problems.add_all(order_problems(scheduler, list(lrs)))
     problems.raise_if_any()

@@ -45,7 +45,7 @@ def conduct_of(optimizer: Chosen) -> Conduct | None:
     return found
 
 
-def refusal(optimizer: Chosen, lrs: Sequence[float], base: float | None) -> str:
+def optimizer_refusal(optimizer: Chosen, lrs: Sequence[float], base: float | None) -> str:
     """Why the run cannot train the grid with an optimizer, and the cure; empty where it can.
 
     Args:
@@ -66,7 +66,7 @@ def refusal(optimizer: Chosen, lrs: Sequence[float], base: float | None) -> str:
     return ""
 
 
-def notice(optimizer: Chosen, lrs: Sequence[float]) -> str:
+def optimizer_notice(optimizer: Chosen, lrs: Sequence[float]) -> str:
     """What the user should know where the run is right and something bends all the same; empty for nothing."""
     conduct, shown = conduct_of(optimizer), optimizer.option
     if conduct is None:

@@ -18,7 +18,7 @@ _POLYNOMIAL_END = 1e-7
 """transformers' default of lr_end."""
 
 
-def refusals(args: argparse.Namespace, scheduler: Chosen, lrs: Sequence[float]) -> list[str]:
+def scheduler_refusals(args: argparse.Namespace, scheduler: Chosen, lrs: Sequence[float]) -> list[str]:
     """Why the run cannot train the grid with a scheduler, each with its cure.
 
     Args:
@@ -45,7 +45,7 @@ def refusals(args: argparse.Namespace, scheduler: Chosen, lrs: Sequence[float]) 
     return found
 
 
-def notices(scheduler: Chosen, lrs: Sequence[float]) -> list[str]:
+def scheduler_notices(scheduler: Chosen, lrs: Sequence[float]) -> list[str]:
     """What the user should know where the run is right and something bends all the same."""
     conduct = SCHEDULERS.get(scheduler.package, {}).get(scheduler.name)
     if conduct is None:
