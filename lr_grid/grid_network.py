@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,8 +19,18 @@ from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
 from lr_grid.group_keys import NAMES, RECORD
 from lr_grid.groups import build_groups
-from lr_grid.guards import check_negative, check_optimizer, idle_options, optimizer_name
+from lr_grid.guards import (
+    bending,
+    check_groups,
+    check_negative,
+    check_optimizer,
+    check_repeats,
+    idle_options,
+    optimizer_name,
+    overruled,
+)
 from lr_grid.log_names import about_folding, log_names
+from lr_grid.norms.start import norms_file, start_norms
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import NOTHING_TRAINS, make_plan
 from lr_grid.proof import Proof
@@ -130,6 +141,8 @@ class GridMixin:
     def prepare_network(self, args: argparse.Namespace) -> None:
         """Called by the trainer before apply_to: the only sight of its arguments."""
         self._grid_state.args = args
+        check_repeats(args)
+        self._grid_state.notices += overruled(args)
         self._grid_state.notices += idle_options(args, self._grid_state.base, self._grid_state.takes_dropout)
         parent = getattr(super(), "prepare_network", None)
         if parent is not None:
@@ -145,7 +158,9 @@ class GridMixin:
             if len(facts) < len(modules) and apply_text_encoder:
                 raise GridError([same_names(state.base)])
             plan = make_plan(state.grid, facts, lrs_of_args(state.args), parts)
-            check_optimizer(state.args, lrs_of_rows(plan.rows))
+            lrs = lrs_of_rows(plan.rows)
+            check_optimizer(state.args, lrs)
+            state.notices += bending(state.args, lrs)
             if state.grid.rank_why:
                 check_ranks(state.args, modules, state.grid.no_lora)
             keep = trained_names(state.args)
@@ -184,12 +199,22 @@ class GridMixin:
         return result
 
     def on_epoch_start(self, *args: Any, **kwargs: Any) -> Any:
-        """The first call of the trainers after their logs are open: the plan's picture goes in."""
+        """The first call of the trainers after their logs are open: the plan's picture goes in, norms begin."""
         state = self._grid_state
         if not state.logged and state.plan is not None and state.args is not None:
             state.logged = True
             log_picture(state.plan, state.args)
+            if state.grid.settings.log_grad_norms:
+                self._record_norms(state.plan, _plan_file(state.args))
         return super().on_epoch_start(*args, **kwargs)  # type: ignore[misc]
+
+    def _record_norms(self, plan: Plan, plan_file: Path | None) -> None:
+        """log_grad_norms, for as long as the network lives."""
+        modules = network_modules(self, self._grid_state.base)  # type: ignore[arg-type]
+        named = {module_name(module): named_parameters(module, module_name(module)) for module in modules}
+        recorder = start_norms(plan, named, plan_file and norms_file(plan_file))
+        if recorder is not None:
+            weakref.finalize(self, recorder.close)
 
     def get_trainable_params(self) -> Iterable[nn.Parameter]:
         """The optimizer's parameters: what gradient clipping measures."""
@@ -227,6 +252,8 @@ class GridMixin:
         for parameter in state.frozen:
             parameter.requires_grad_(False)
         state.frozen_modules = [modules[r.site.name] for r in state.plan.rows if r.frozen and r.site.name in modules]
+        if state.args is not None:
+            check_groups(state.args, [group["lr"] for group in groups])
         logged = log_names(state.plan, groups, descriptions)
         if getattr(state.args, "logging_dir", None) or getattr(state.args, "log_with", None):
             state.plan = _with_notices(state.plan, about_folding(logged))

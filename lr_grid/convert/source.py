@@ -17,7 +17,7 @@ from lr_grid.convert.models import Model
 from lr_grid.convert.texts import rounded
 from lr_grid.depth_levels import exact_factors, merge
 from lr_grid.errors import GridError, Problems
-from lr_grid.keys import SOURCES, is_grid_key
+from lr_grid.keys import OF_THE_RUN, SOURCES, is_grid_key
 from lr_grid.planner import CURVED
 from lr_grid.values import Rate
 
@@ -192,10 +192,11 @@ class Source:
 
 
 def kind_of(key: str) -> str:
-    """component, groups, default, depth, blocks, chosen, module, loraplus, encoder, rank, or upstream."""
+    """component, groups, default, depth, blocks, chosen, module, loraplus, encoder, rank, run, or upstream."""
     if not is_grid_key(key):
         return "upstream"
     kinds = (
+        ("run", key in OF_THE_RUN),
         ("encoder", key.startswith("te")),
         ("loraplus", key.startswith("loraplus_")),
         ("groups", key == "max_groups"),
@@ -226,6 +227,7 @@ COMMON_WHY = {
     "encoder": "it knows no text encoders",
     "rank": "it knows no ranks",
     "chosen": "it knows no components",
+    "run": "it says nothing of what a run records",
     "upstream": "it is no setting of the grid: give it to the network module itself",
     "groups": "it merges LRs into few optimizer groups when a run begins: the exact curve is written",
 }
