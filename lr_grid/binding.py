@@ -13,7 +13,6 @@ from lr_grid.contradictions import contradictions
 from lr_grid.errors import Problems, listed, tell_shared
 from lr_grid.grid_settings import GridSettings
 from lr_grid.keys import EVERY_ENCODER, indices_key, split_section
-from lr_grid.models.counts import whose_blocks
 from lr_grid.module_rules import ModuleRule, first_match
 from lr_grid.sites import Site, Sites
 from lr_grid.values import Rate
@@ -228,6 +227,8 @@ def _bind_indices(
         return
     assert stack is not None
     chosen, bad = indices.resolve(stacks[stack])
+    from lr_grid.models.counts import whose_blocks  # here: messages alone need it
+
     whose = whose_blocks(stacks if grid.part == MAIN_PART else None)(stack, indices.least_size) if bad else ""
     for problem in bad:
         problems.add(f"{key}: {problem}; {model} has {describe(stacks)}{whose}")
@@ -252,6 +253,8 @@ def bind_blocks(name: str, values: BlockValues[T] | None, grid: PartGrid, proble
     if values is None:
         return {}
     key = grid.settings.key(name)
+    from lr_grid.models.counts import whose_blocks  # here: messages alone need it
+
     whose = whose_blocks(grid.layout.stacks if grid.part == MAIN_PART else None)
     resolved = values.resolve(grid.layout.stacks, grid.layout.family, whose)
     for problem in resolved.problems:

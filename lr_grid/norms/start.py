@@ -6,18 +6,20 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 import lr_grid
 from lr_grid.norms.cells import QUANTITIES, NormCell
 from lr_grid.norms.fileformat import SUFFIX
-from lr_grid.norms.recorder import NormRecorder
-from lr_grid.norms.writer import NormsWriter
 from lr_grid.plan import Plan, Row
 from lr_grid.report.ranks import size
 from lr_grid.report.text import PREFIX
 from lr_grid.sides import side_of
+
+if TYPE_CHECKING:
+    from lr_grid.norms.recorder import NormRecorder
 
 Named = Sequence[tuple[str, nn.Parameter]]
 
@@ -40,6 +42,9 @@ def start_norms(
         path: the norms file, None for none.
         quiet: do not say that it is recorded.
     """
+    from lr_grid.norms.recorder import NormRecorder  # here: few runs record, and every trainer's start would wait
+    from lr_grid.norms.writer import NormsWriter
+
     if os.environ.get("RANK", "0") != "0":
         return None
     cells = gather(plan, parameters)
