@@ -76,6 +76,9 @@ TELLING = (
     r"fused: geometric mean of self_attn \S+ and ffn \S+",
     r"block_lr takes the place of component LR and depth in its blocks",
     r"rank_budget \S+: .+ parameters \(.+%\) in \d+ modules; ranks \d+ to \d+",
+    r"(?:te\d?_)?depth_levels=\d+: LRs within \S+ % of the exact curve(?:, \d+ -> \d+ groups)?",
+    r"max_groups=\d+ leaves room for depth_levels=\d+: LRs within \S+ % of the exact curve, \d+ -> \d+ groups",
+    r"in the log, \d+ named LRs stand for \d+ groups: one for each component and side, .+",
     r"module_lr sets \d+ modules; component, depth and block settings do not reach them",
 )
 # Kinds of settings that the grids show, all together.

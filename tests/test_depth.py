@@ -53,14 +53,3 @@ def test_a_stack_of_one_block_has_factor_1(strategy):
 def test_every_factor_lies_between_the_minimum_and_1(strategy, n, minimum, peak, data):
     i = data.draw(st.integers(0, n - 1))
     assert minimum - 1e-9 <= depth_factor(strategy, i, n, minimum, peak) <= 1 + 1e-9
-
-
-def test_levels_bound_the_number_of_distinct_factors():
-    exact = [depth_factor("linear", i, 38, 0.3) for i in range(38)]
-    rounded = [depth_factor("linear", i, 38, 0.3, levels=8) for i in range(38)]
-    assert len(set(exact)) == 38
-    assert len({round(f, 12) for f in rounded}) == 8
-    assert rounded[0] == 1.0
-    assert rounded[-1] == pytest.approx(0.3)
-    assert max(abs(a - b) for a, b in zip(exact, rounded, strict=True)) <= 0.7 / 7 / 2 + 1e-12
-    assert depth_factor("linear", 3, 10, 1.0, levels=4) == 1.0
