@@ -23,6 +23,7 @@ class Steps:
 
     def __init__(self) -> None:
         self.ends: list[float] = []
+        self.cpu: list[float] = []
         self.groups = 0
         register_optimizer_step_post_hook(self.after_step)
 
@@ -31,13 +32,16 @@ class Steps:
         now = time.perf_counter()
         if self.ends and now - self.ends[-1] < 1e-4:
             self.ends.pop()
+            self.cpu.pop()
         self.ends.append(now)
+        self.cpu.append(time.process_time())
         self.groups = len(optimizer.param_groups)
 
-    def take(self) -> list[float]:
-        """Seconds from each step's end to the next, of the run that is over."""
-        ends, self.ends = self.ends, []
-        return [after - before for before, after in itertools.pairwise(ends)]
+    def take(self) -> tuple[list[float], list[float]]:
+        """(seconds, seconds of CPU time) from each step's end to the next, of the run that is over."""
+        both = tuple([after - before for before, after in itertools.pairwise(ends)] for ends in (self.ends, self.cpu))
+        self.ends, self.cpu = [], []
+        return both[0], both[1]
 
 
 def main(job: dict[str, Any]) -> None:
@@ -51,7 +55,7 @@ def main(job: dict[str, Any]) -> None:
     shrink.FAMILIES["flux"]()
     torch.set_num_threads(1)
     steps = Steps()
-    seen: dict[str, Any] = {name: {"seconds": []} for name in job["sides"]}
+    seen: dict[str, Any] = {name: {"seconds": [], "cpu": []} for name in job["sides"]}
     for round_ in range(job["rounds"]):
         names = list(job["sides"])
         for number, name in enumerate(names if round_ % 2 == 0 else names[::-1]):
@@ -59,7 +63,8 @@ def main(job: dict[str, Any]) -> None:
             places = [f"--output_dir={output}", "--output_name=lora", f"--logging_dir={output / 'log'}"]
             sys.argv = [script, *places, *job["sides"][name]]
             runpy.run_path(script, run_name="__main__")
-            seen[name]["seconds"].append(steps.take()[job["left_out"] :])
+            for what, times in zip(("seconds", "cpu"), steps.take(), strict=True):
+                seen[name][what].append(times[job["left_out"] :])
             seen[name]["groups"] = steps.groups
             seen[name]["scalars"] = lr_scalars(output / "log")
             _forget_run()

@@ -15,10 +15,13 @@ import contextlib
 import importlib
 import io
 import logging
+import os
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,6 +32,20 @@ GRID = {
     "block_lr_weight": "double_0-6:0.3,single:0.8,single_7:0",
     "loraplus_unet_lr_ratio": "16",
 }
+
+
+def measure(options: Any) -> list[Any]:
+    """As ``python -m benchmarks`` runs it: this file in the trainer's environment."""
+    from benchmarks.measuring import Table
+    from benchmarks.training_step import ready_trainer
+
+    trainer = ready_trainer(options)
+    command = [trainer.python, __file__, "--sd_scripts", trainer.folder, "--rounds", str(options.rounds)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, **trainer.environment}
+    )
+    lines = tuple((line,) for line in done.stdout.splitlines()[-2:])
+    return [Table("Before the first step: a FLUX.1 network made, applied and planned", ("measured",), lines)]
 
 
 def main() -> None:

@@ -5,7 +5,10 @@ import re
 import torch
 from small_models import Flux, TextEncoder, make_network, start
 
-from lr_grid.groups import side_of
+from lr_grid.facts import named_parameters
+from lr_grid.groups import build_groups
+from lr_grid.sides import side_of
+from lr_grid.upstream import module_name, network_modules
 
 
 def groups_of(text_encoder=None, args=None, **grid):
@@ -43,7 +46,10 @@ def test_every_trained_parameter_is_in_exactly_one_group_under_its_name():
 
 
 def test_descriptions_are_unique_readable_and_never_the_trainers_own():
-    _, groups, descriptions = groups_of([TextEncoder()], {"text_encoder_lr": 1e-6}, **GRID)
+    network, groups, _ = groups_of([TextEncoder()], {"text_encoder_lr": 1e-6}, **GRID)
+    modules = {module_name(module): module for module in network_modules(network, "lycoris.kohya")}
+    named = {name: named_parameters(module, name) for name, module in modules.items()}
+    _, descriptions = build_groups(network.grid_plan, named)  # the log's may be folded
     assert len(descriptions) == len(groups)
     tags = [re.sub(r"[^-/\w.]", "_", text) for text in descriptions]  # what TensorBoard makes of them
     assert len(set(tags)) == len(tags)
