@@ -1,0 +1,128 @@
+"""Measures what the optimizer does: with the same gradient everywhere, a tensor's movement tells the LR it really got."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+
+from lr_grid.rehearse.cells import Cells
+from lr_grid.rehearse.corner import keep_corners
+from lr_grid.rehearse.job import Job, Report
+from lr_grid.rehearse.missing import CannotRehearse
+from lr_grid.rehearse.optimizer import Optimizers
+from lr_grid.rehearse.schedule import Schedule
+from lr_grid.rehearse.tell import tell_movement
+from lr_grid.steps import StepWatch
+
+TOLERANCE = 0.02
+"""Of a movement against the LR; float32 gives 1e-6, optimizers with an epsilon some 1e-3."""
+
+
+@dataclass
+class Step:
+    """One step of the optimizer."""
+
+    lrs: dict[int, float | None]
+    """Parameter id -> the LR (absolute) of its group."""
+    moved: dict[int, float] = field(default_factory=dict)
+    """Parameter id -> the mean movement of an element."""
+
+
+class Measure:
+    """Watches the steps of the optimizer that holds the network."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        args: argparse.Namespace,
+        job: Job,
+        optimizers: Optimizers,
+        report: Report,
+    ) -> None:
+        self.report, self.args, self.optimizer = report, args, optimizer
+        self.asked = optimizers.asked
+        self.held = [p for group in optimizer.param_groups for p in group["params"]]
+        self.cells = Cells(network, optimizers.asked.groups if optimizers.asked else optimizer.param_groups)
+        meta = [name for name, p in network.named_parameters() if p.is_meta and p.requires_grad]
+        if meta:
+            raise CannotRehearse(
+                f"{len(meta)} of the network's tensors are made of the base model's values ({meta[0]}): it has none here"
+            )
+        self.shapes = sum(p.numel() for p in self.held)
+        self._tell_resume()
+        everything = list({id(p): p for p in (*network.parameters(), *self.held)}.values())
+        self.loose = self._loose(network)
+        keep_corners(everything, job.whole)
+        self.everything = everything
+        self.steps: list[Step] = []
+        self._before: dict[int, torch.Tensor] = {}
+        self._watch = StepWatch(self.held, self._pre, self._post)
+
+    def loss(self) -> torch.Tensor:
+        """A loss with gradient 1 in every element that wants one."""
+        training = [p for p in self.everything if p.requires_grad]
+        return torch.stack([p.sum() for p in training]).sum()
+
+    def close(self) -> None:
+        """No more watching."""
+        self._watch.close()
+
+    def _pre(self, optimizer: Any) -> None:
+        lrs = {id(p): _number(group.get("lr")) for group in optimizer.param_groups for p in group["params"]}
+        self.steps.append(Step(lrs))
+        self._before = {id(p): p.detach().clone() for p in self.held}
+
+    def _post(self, optimizer: Any) -> None:
+        moved = self.steps[-1].moved
+        for p in self.held:
+            moved[id(p)] = float((p.detach() - self._before[id(p)]).abs().mean())
+
+    def _loose(self, network: torch.nn.Module) -> int:
+        """How many of the network's tensors want a gradient and are in no group."""
+        held = {id(p) for p in self.held}
+        return sum(p.requires_grad and id(p) not in held for p in network.parameters())
+
+    def _tell_resume(self) -> None:
+        """What came back of a saved state; its moments are then put away, since they are not the same everywhere."""
+        folder = getattr(self.args, "resume", None)
+        if not folder:
+            return
+        states = [self.optimizer.state.get(p) for p in self.held]
+        loaded = [state for state in states if state]
+        wrong = 0
+        for p, state in zip(self.held, states, strict=True):
+            moments = [v for k, v in (state or {}).items() if isinstance(v, torch.Tensor) and v.dim() and "exp" in k]
+            wrong += any(moment.shape != p.shape for moment in moments)
+        if wrong:
+            self.report.find(
+                "resume",
+                f"{wrong} of {len(self.held)} tensors got another tensor's moments from {folder}: their shapes differ",
+                "Resume with the arguments of the saved run, or start from its LoRA with --network_weights",
+            )
+        else:
+            self.report.verify("resume", f"{folder}: {len(loaded)} of {len(self.held)} tensors have saved moments")
+        self.report.data["resume"] = {"tensors": len(self.held), "with_moments": len(loaded), "wrong_shapes": wrong}
+        self.optimizer.state.clear()
+
+    def judge(self, schedule: Schedule) -> None:
+        """Tells what was measured."""
+        tell_movement(self, schedule, TOLERANCE)
+
+    def best_step(self) -> Step | None:
+        """The last step in which anything moved."""
+        done = [step for step in self.steps if step.moved]
+        return next((step for step in reversed(done) if any(step.moved.values())), None)
+
+
+def unit_of(ratios: list[float]) -> float:
+    """The movement of an element per LR that most tensors show."""
+    return median(ratios) if ratios else 0.0
+
+
+def _number(lr: Any) -> float | None:
+    return None if lr is None else float(lr)
