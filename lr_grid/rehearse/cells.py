@@ -35,11 +35,12 @@ class Cells:
         rows = {row.site.name: row for row in self.plan.rows} if self.plan else {}
         frozen = 0
         for index, group in enumerate(groups):
+            first = self.names.get(id(group["params"][0]), "not in the network") if group["params"] else ""
             for p in group["params"]:
                 name = self.names.get(id(p), "")
                 row = rows.get(name.split(".")[0])
                 if row is None:
-                    self.of[id(p)] = Cell(f"group {index} ({name or 'not in the network'})", self.asked.get(id(p), 0.0))
+                    self.of[id(p)] = Cell(f"group {index} ({first}, ...)", self.asked.get(id(p), 0.0))
                     continue
                 side = side_of(name)
                 site = row.site

@@ -57,6 +57,7 @@ def _rehearse(job: Job, report: Report) -> Any:
         raise CannotRehearse(f"{where}: install lr-grid into the trainer's environment, or name it: --python") from None
     hollow.keep_meta()
     hollow.read_headers_only()
+    hollow.hollow_modules()
     hooks: Any = sd_scripts if job.trainer == "sd-scripts" else musubi
     if hooks is musubi:
         musubi.before_import()

@@ -6,7 +6,10 @@ file hollow (``loading``): a LoRA or a saved state is read as it stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,8 +35,8 @@ DTYPES = {
 }
 """safetensors' names of types."""
 
+_METADATA = "__metadata__"
 _depth = 0
-_real_open: Any = safetensors.safe_open
 
 
 def is_loading() -> bool:
@@ -74,38 +77,78 @@ def keep_meta() -> None:
     torch.Tensor.cuda = moving("cuda")  # type: ignore[method-assign, assignment]
 
 
-def header_state(path: Any) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file on the meta device. Nothing but its header is read.
+def read_header(path: Any) -> dict[str, Any]:
+    """The header of a safetensors file: name -> dtype and shape, and ``__metadata__``. Nothing else is read or mapped.
 
-    Raises: what safetensors raises where the file is missing, is none, or is shorter than its header says.
+    Raises: OSError where the file cannot be opened, ValueError where it is none or is shorter than its header says.
     """
-    with _real_open(path, framework="pt") as file:
-        return {name: _from_slice(file, name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 0 < length <= size - 8:
+            raise ValueError(f"{path} is no safetensors file, or an incomplete one")
+        try:
+            header: dict[str, Any] = json.loads(file.read(length))
+        except ValueError:
+            raise ValueError(f"{path} is no safetensors file") from None
+    end = max((entry["data_offsets"][1] for name, entry in header.items() if name != _METADATA), default=0)
+    if size < 8 + length + end:
+        raise ValueError(f"{path} is incomplete: {size:,} bytes of {8 + length + end:,}")
+    return header
 
 
-def _from_slice(file: Any, name: str) -> torch.Tensor:
-    part = file.get_slice(name)
-    return torch.empty(part.get_shape(), dtype=DTYPES[part.get_dtype()], device="meta")
+def header_state(path: Any) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file on the meta device.
+
+    Raises: as ``read_header``.
+    """
+    return {name: _from_entry(entry) for name, entry in read_header(path).items() if name != _METADATA}
+
+
+def _from_entry(entry: Mapping[str, Any]) -> torch.Tensor:
+    return torch.empty(entry["shape"], dtype=DTYPES[entry["dtype"]], device="meta")
+
+
+class _Slice:
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self._entry = entry
+
+    def get_shape(self) -> list[int]:
+        return list(self._entry["shape"])
+
+    def get_dtype(self) -> str:
+        return str(self._entry["dtype"])
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        return _from_entry(self._entry)[index]
 
 
 class _HollowOpen:
     """Stands in for ``safetensors.safe_open`` while models load."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._file = _real_open(*args, **{k: v for k, v in kwargs.items() if k != "device"})
+    def __init__(self, filename: Any, *_: Any, **__: Any) -> None:
+        self._header = read_header(filename)
 
     def __enter__(self) -> _HollowOpen:
-        self._file.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> Any:
-        return self._file.__exit__(*error)
+    def __exit__(self, *_: Any) -> None:
+        """Nothing is open."""
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+    def keys(self) -> list[str]:
+        return [name for name in self._header if name != _METADATA]
+
+    offset_keys = keys
+
+    def metadata(self) -> dict[str, str] | None:
+        return self._header.get(_METADATA)
+
+    def get_slice(self, name: str) -> _Slice:
+        return _Slice(self._header[name])
 
     def get_tensor(self, name: str) -> torch.Tensor:
-        return _from_slice(self._file, name)
+        return _from_entry(self._header[name])
 
 
 def read_headers_only() -> None:
@@ -113,13 +156,13 @@ def read_headers_only() -> None:
 
     To be called before a trainer is imported, which takes these functions by name.
     """
-    real_load_file, real_load = safetensors.torch.load_file, torch.load
+    real_load_file, real_load, real_open = safetensors.torch.load_file, torch.load, safetensors.safe_open
 
     def load_file(filename: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         return header_state(filename) if is_loading() else real_load_file(filename, *args, **kwargs)
 
     def safe_open(*args: Any, **kwargs: Any) -> Any:
-        return (_HollowOpen if is_loading() else _real_open)(*args, **kwargs)
+        return (_HollowOpen if is_loading() else real_open)(*args, **kwargs)
 
     def load(file: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_loading():
@@ -131,9 +174,21 @@ def read_headers_only() -> None:
             return real_load(file, "meta", *args[1:], **{**kwargs, "mmap": False})
 
     safetensors.torch.load_file = load_file
-    safetensors.safe_open = safe_open
-    safetensors.torch.safe_open = safe_open
+    safetensors.safe_open = safe_open  # type: ignore[misc, assignment]
+    safetensors.torch.safe_open = safe_open  # type: ignore[attr-defined]
     torch.load = load
+
+
+def hollow_modules() -> None:
+    """A module that was made on the CPU in so many words goes to the meta device before hollow weights are loaded."""
+    real = torch.nn.Module.load_state_dict
+
+    def load_state_dict(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if is_loading() and any(not p.is_meta for p in self.parameters()):
+            self._apply(lambda tensor: tensor if tensor.is_meta else torch.empty_like(tensor, device="meta"))
+        return real(self, *args, **kwargs)
+
+    torch.nn.Module.load_state_dict = load_state_dict  # type: ignore[method-assign, assignment]
 
 
 def hollow_opener(cls: Any, of: str) -> None:

@@ -113,7 +113,10 @@ def _tell_writing(findings: list[Finding], report: Report) -> None:
         unknown = re.search(r" has no (?:--)?(\w+): ", finding.message)
         if unknown and (unknown[1] in known or (known and finding.place.flag)):
             continue  # another version of the trainer takes it
-        report.find("arguments", f"{finding.place}: {finding.message}", finding.cure)
+        if finding.severity == "error":
+            report.find("arguments", f"{finding.place}: {finding.message}", finding.cure)
+        else:
+            report.note(f"{finding.place}: {finding.text}")
 
 
 def _lines(log: Path) -> list[str]:

@@ -8,7 +8,6 @@ classes on the meta device.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import struct
 import sys
@@ -17,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-TYPES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16", "torch.int64": "I64"}
 
 
-def save_hollow(tensors: Mapping[str, Any], file: Path, dtype: str = "BF16", metadata: Any = None) -> None:
+def save_hollow(tensors: Mapping[str, Any], file: Path, dtype: str = "BF16") -> None:
     """A safetensors file with the header of these tensors, and a hole where their data would be."""
     size = {"BF16": 2, "F16": 2, "F32": 4, "I64": 8}
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
@@ -182,6 +180,13 @@ def sd3(folder: Path) -> None:
 
     import torch
 
+    clip = makers.sd3_utils.CLIPTextConfig
+
+    def text(hidden_size: int, **values: Any) -> Any:
+        layers = {768: 12, 1280: 32}[hidden_size]
+        return clip(hidden_size=hidden_size, intermediate_size=4 * hidden_size, num_hidden_layers=layers, **values)
+
+    makers.sd3_utils.CLIPTextConfig = text
     makers.sd3_models.SD3Params = params
     with torch.device("meta"):
         makers.make_sd3(folder)
@@ -194,25 +199,70 @@ def lumina(folder: Path) -> None:
     tiny_dit_models.make_lumina(folder)
 
 
-def hunyuan_image(folder: Path) -> None:
-    _unshrunk()
-    import tiny_dit_models
+class _Captured(Exception):
+    pass
 
-    tiny_dit_models.make_hunyuan_image(folder)
+
+def _captured(load: Callable[[], Any]) -> Any:
+    """The model that a loader of the trainer's builds, just before it loads a state into it."""
+    import torch
+
+    real = torch.nn.Module.load_state_dict
+
+    def load_state_dict(self: Any, *_: Any, **__: Any) -> Any:
+        raise _Captured(self)
+
+    torch.nn.Module.load_state_dict = load_state_dict
+    try:
+        load()
+    except _Captured as captured:
+        return captured.args[0]
+    finally:
+        torch.nn.Module.load_state_dict = real
+    raise RuntimeError("the loader loads no state")
+
+
+def hunyuan_image(folder: Path) -> None:
+    import torch
+    from accelerate import init_empty_weights
+    from library import hunyuan_image_models, hunyuan_image_vae
+    from library import hunyuan_image_text_encoder as te
+    from transformers import ByT5Tokenizer
+
+    # this tokenizer's vocabulary is bytes: it needs no file
+    te.AutoTokenizer = type("Bytes", (), {"from_pretrained": staticmethod(lambda name: ByT5Tokenizer())})
+    te.Qwen2Tokenizer = te.AutoTokenizer
+    with init_empty_weights():
+        save_hollow(
+            hunyuan_image_models.create_model("torch", False, None).state_dict(), folder / "hunyuan_image.safetensors"
+        )
+        save_hollow(hunyuan_image_vae.HunyuanVAE2D().state_dict(), folder / "vae.safetensors")
+    language = _captured(lambda: te.load_qwen2_5_vl("", torch.bfloat16, "cpu", state_dict={"": 0}))
+    glyphs = _captured(lambda: te.load_byt5("", torch.bfloat16, "cpu", state_dict={"shared.weight": 0}))
+    # the names of the published files, which differ from those of the classes
+    weights = {
+        name.replace("model.language_model.", "model.").replace("model.visual.", "visual."): entry
+        for name, entry in language.state_dict().items()
+    }
+    save_hollow(weights, folder / "qwen2_5_vl.safetensors")
+    weights = {name: entry for name, entry in glyphs.state_dict().items() if name != "embed_tokens.weight"}
+    weights["shared.weight"] = glyphs.embed_tokens.weight
+    save_hollow(weights, folder / "byt5.safetensors")
 
 
 def anima(folder: Path) -> None:
     """Its text encoder is the tiny one: a Transformers folder brings its sizes along."""
     _unshrunk()
     import tiny_dit_models
+    import torch
+    from library import anima_utils
 
-    real = tiny_dit_models.anima_models.Anima
-
-    def made(*_: Any, **options: Any) -> Any:
-        return real(512, 512, 128, 16, 16, 2, 1, model_channels=2048, num_blocks=28, num_heads=16, **options)
-
-    tiny_dit_models.anima_models.Anima = made
     tiny_dit_models.make_anima(folder)
+    anima_utils.load_safetensors_with_lora_and_fp8 = lambda **_: {}
+    model = _captured(lambda: anima_utils.load_anima_model("cpu", "", "torch", True, "cpu", torch.bfloat16))
+    # buffers are computed: a checkpoint has none
+    weights = {f"net.{name}": entry for name, entry in model.named_parameters()}
+    save_hollow(weights, folder / "anima.safetensors")
 
 
 SD_SCRIPTS: dict[str, Callable[[Path], None]] = {
