@@ -27,6 +27,8 @@ examples:
   lr-grid rehearse - < command.txt                         # pasted, over several lines
   lr-grid rehearse --steps 8 --json -- accelerate launch sdxl_train_network.py ..."""
 
+_ORDER = ("arguments", "dataset", "grid", "groups", "clipping", "optimizer", "scheduler", "resume")
+
 
 def add_parser(commands) -> None:
     """Add the command to the subparsers of ``lr-grid``."""
@@ -110,7 +112,7 @@ def _print(report: Report) -> None:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for subject, text in report.verified:
+    for subject, text in sorted(report.verified, key=lambda one: _ORDER.index(one[0])):
         table.add_row(Text("ok", "green"), subject, text)
     for subject, text, cure in report.findings:
         end = "" if text.endswith((".", "?")) else "."

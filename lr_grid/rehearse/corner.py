@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 
 MOST = 4
 """Elements that are kept of each dimension."""
-
-
-def corner(tensor: torch.Tensor) -> torch.Tensor:
-    """The first elements of each dimension, as a tensor of its own."""
-    return tensor[tuple(slice(0, MOST) for _ in tensor.shape)].contiguous().clone()
 
 
 def keep_corners(parameters: Iterable[torch.nn.Parameter], whole: bool) -> None:
@@ -26,11 +20,11 @@ def keep_corners(parameters: Iterable[torch.nn.Parameter], whole: bool) -> None:
         whole: keep all elements.
     """
     for parameter in parameters:
-        data = parameter.data if whole else corner(parameter.data)
+        shape = parameter.shape if whole else [min(size, MOST) for size in parameter.shape]
+        zeros = torch.zeros(shape)
         parameter.grad = None
-        parameter.data = torch.zeros_like(data, dtype=torch.float32)
+        if parameter.is_meta:  # made like one of the base model's tensors; `data` cannot change its device
+            torch.utils.swap_tensors(parameter, torch.nn.Parameter(zeros, parameter.requires_grad))
+        else:
+            parameter.data = zeros
 
-
-def state_of(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter) -> dict[str, Any]:
-    """What an optimizer keeps of a parameter; empty where it has none yet."""
-    return optimizer.state.get(parameter, {})

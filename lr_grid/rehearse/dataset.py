@@ -40,6 +40,6 @@ def _buckets(dataset: Any) -> list[tuple[int, ...]]:
     manager = getattr(dataset, "bucket_manager", None)
     if manager is None:
         manager = getattr(dataset, "batch_manager", None)
-        return [tuple(size) for size in getattr(manager, "buckets", {})]
+        return [tuple(part for part in size if isinstance(part, int)) for size in getattr(manager, "buckets", {})]
     sizes, buckets = getattr(manager, "resos", ()), getattr(manager, "buckets", ())
     return [tuple(size) for size, bucket in zip(sizes, buckets, strict=False) if bucket]

@@ -13,7 +13,7 @@ from lr_grid.rehearse.missing import CannotRehearse, Finished
 _OURS = os.sep + os.path.join("lr_grid", "rehearse") + os.sep
 _NO_WEIGHTS = re.compile(r"meta tensor|device meta|'meta'|meta device|on device meta|must be on the same device", re.I)
 _NO_GPU = re.compile(r"\bcuda\b|\btriton\b|\bNVIDIA\b|\bROCm\b", re.I)
-_LONGEST = 600  # characters
+_LINES, _WIDTH = 3, 200
 
 
 def tell_error(error: BaseException, report: Report) -> None:
@@ -32,7 +32,7 @@ def tell_error(error: BaseException, report: Report) -> None:
         for problem in error.problems:
             report.find("lr-grid", problem)
         return
-    text = str(error).strip()[:_LONGEST] or "(no message)"
+    text = _short(str(error)) or "(no message)"
     where = _where(error)
     if "lr-grid rehearse does not" in text:
         report.impossible = f"the trainer needs to {text.partition('does not ')[2]} ({where})"
@@ -42,6 +42,13 @@ def tell_error(error: BaseException, report: Report) -> None:
         report.impossible = f"something needs a GPU: {text} ({where})"
     else:
         report.find("trainer", f"{type(error).__name__}: {text} ({where})")
+
+
+def _short(text: str) -> str:
+    """The first lines of a message."""
+    lines = [" ".join(line.split()) for line in text.strip().splitlines() if line.strip()]
+    cut = [f"{line[:_WIDTH]} ..." if len(line) > _WIDTH else line for line in lines[:_LINES]]
+    return "\n".join([*cut, f"... ({len(lines)} lines)"] if len(lines) > _LINES else cut)
 
 
 def _where(error: BaseException) -> str:

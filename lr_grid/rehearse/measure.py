@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ import torch
 from lr_grid.rehearse.cells import Cells
 from lr_grid.rehearse.corner import keep_corners
 from lr_grid.rehearse.job import Job, Report
-from lr_grid.rehearse.missing import CannotRehearse
 from lr_grid.rehearse.optimizer import Optimizers
 from lr_grid.rehearse.schedule import Schedule
 from lr_grid.rehearse.tell import tell_movement
@@ -22,7 +20,7 @@ TOLERANCE = 0.02
 """Of a movement against the LR; float32 gives 1e-6, optimizers with an epsilon some 1e-3."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """One step of the optimizer."""
 
@@ -45,14 +43,9 @@ class Measure:
         report: Report,
     ) -> None:
         self.report, self.args, self.optimizer = report, args, optimizer
-        self.asked = optimizers.asked
+        self.asked, self.optimizers = optimizers.asked, optimizers
         self.held = [p for group in optimizer.param_groups for p in group["params"]]
         self.cells = Cells(network, optimizers.asked.groups if optimizers.asked else optimizer.param_groups)
-        meta = [name for name, p in network.named_parameters() if p.is_meta and p.requires_grad]
-        if meta:
-            raise CannotRehearse(
-                f"{len(meta)} of the network's tensors are made of the base model's values ({meta[0]}): it has none here"
-            )
         self.shapes = sum(p.numel() for p in self.held)
         self._tell_resume()
         everything = list({id(p): p for p in (*network.parameters(), *self.held)}.values())
@@ -109,19 +102,17 @@ class Measure:
         self.report.data["resume"] = {"tensors": len(self.held), "with_moments": len(loaded), "wrong_shapes": wrong}
         self.optimizer.state.clear()
 
-    def judge(self, schedule: Schedule) -> None:
-        """Tells what was measured."""
-        tell_movement(self, schedule, TOLERANCE)
+    def judge(self, schedule: Schedule, stopped: bool) -> None:
+        """Tells what was measured.
+
+        Args:
+            stopped: an error stopped the run: what was not measured is its fault.
+        """
+        tell_movement(self, schedule, TOLERANCE, stopped)
 
     def best_step(self) -> Step | None:
         """The last step in which anything moved."""
-        done = [step for step in self.steps if step.moved]
-        return next((step for step in reversed(done) if any(step.moved.values())), None)
-
-
-def unit_of(ratios: list[float]) -> float:
-    """The movement of an element per LR that most tensors show."""
-    return median(ratios) if ratios else 0.0
+        return next((step for step in reversed(self.steps) if any(step.moved.values())), None)
 
 
 def _number(lr: Any) -> float | None:

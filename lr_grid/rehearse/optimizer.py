@@ -30,6 +30,8 @@ class Optimizers:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.asked: Asked | None = None
+        self.found = False
+        """Whether the optimizer dropped the LRs of its groups."""
 
     def made(self, make: Callable[[], tuple[Any, ...]], trainable: Any, default_lr: float | None) -> tuple[Any, ...]:
         """Lets the trainer make its optimizer, and replaces one that needs a GPU.
@@ -43,6 +45,7 @@ class Optimizers:
         result = list(make())
         optimizer = result[2]
         self.asked.name = type(optimizer).__name__
+        self._tell_dropped(optimizer)
         if type(optimizer).__module__.split(".")[0] in _GPU_ONLY:
             lr = optimizer.defaults.get("lr", default_lr)
             keep = ("params", "lr", "param_names", "initial_lr")
@@ -51,6 +54,20 @@ class Optimizers:
             self.asked.stood_in = True
             self.report.note(STAND_IN.format(f"bitsandbytes' {self.asked.name}"))
         return tuple(result)
+
+    def _tell_dropped(self, optimizer: Any) -> None:
+        """An optimizer that keeps no LR of a group sets its own (Adafactor with relative_step)."""
+        assert self.asked is not None
+        if all(group.get("lr") is not None for group in optimizer.param_groups):
+            return
+        lrs = sorted({float(group["lr"]) for group in self.asked.groups if group["lr"] is not None})
+        if len(lrs) < 2:
+            self.report.note(f"{self.asked.name} sets its own LR: the one of the command is not used")
+            return
+        self.found = True
+        text = f"{self.asked.name} sets its own LR: the {len(lrs)} that the network asks for ({lrs[0]:.3g} to {lrs[-1]:.3g}) are dropped"
+        cure = "Add --optimizer_args relative_step=False scale_parameter=False warmup_init=False"
+        self.report.find("optimizer", text, cure if self.asked.name == "Adafactor" else "")
 
 
 def _listed(params: Any) -> list[Any]:

@@ -79,8 +79,8 @@ class Rehearsal:
         """The script is over, one way or another."""
         if self.measure is not None:
             self.measure.close()
-            self.measure.judge(self.schedule)
             self.schedule.judge()
+            self.measure.judge(self.schedule, stopped=error is not None and not isinstance(error, Finished))
         elif error is None or isinstance(error, Finished):
             self.report.find(
                 "steps", "the trainer ended before its first step, without an error of its own: see its last lines"

@@ -20,11 +20,18 @@ _CURE = (
 )
 
 
-def tell_movement(measure: Measure, schedule: Schedule, tolerance: float) -> None:
-    """Notes what was verified and found of the groups and of the movement."""
+def tell_movement(measure: Measure, schedule: Schedule, tolerance: float, stopped: bool) -> None:
+    """Notes what was verified and found of the groups and of the movement.
+
+    Args:
+        tolerance: relative, of a movement.
+        stopped: an error stopped the run.
+    """
     report = measure.report
     _tell_groups(measure)
     step = measure.best_step()
+    if step is None and stopped:
+        return
     if step is None:
         lrs = {lr for s in measure.steps for lr in s.lrs.values()}
         if measure.steps and lrs <= {0.0}:
@@ -79,7 +86,7 @@ def _tell_given(measure: Measure, schedule: Schedule, tolerance: float) -> None:
             continue
         common = median(factors.values())
         off = {i for i, factor in factors.items() if _off(factor, common, tolerance)}
-        if off and not schedule.found and not measure.report.findings:
+        if off and not schedule.found and not measure.optimizers.found:
             where = "resume" if getattr(measure.args, "resume", None) else "scheduler"
             shown = _examples(measure, {i: step.lrs[i] or 0.0 for i in off}, {i: asked[i] * common for i in off}, "has")
             measure.report.find(where, f"at step {number}, {len(off)} tensors stand at another LR: {shown}")
@@ -108,8 +115,8 @@ def _tell_moved(measure: Measure, step: Step, tolerance: float) -> None:
         count = len({cells.of[i].name for i in base})
         worst = max((abs(step.moved[i] / (unit * lr) - 1) for i, lr in base.items()), default=0.0)
         text = (
-            f"{whose}, step {number}: the tensors of {count} {kind} moved by {unit:.4g} x their LR, none further off than"
-            f" {worst:.1g} ({min(movements):.3g} to {max(movements):.3g})"
+            f"{whose}, step {number}: the tensors of {count} {kind} moved by {unit:.4g} x their LR, off by"
+            f" {worst:.1g} at most ({min(movements):.3g} to {max(movements):.3g})"
         )
         report.verify("optimizer", text)
     elif alike:
