@@ -43,7 +43,11 @@ def add_parser(commands) -> None:
     add("command", nargs="+", metavar="COMMAND", help="a training command behind --, or a file that holds one, or -")
     add("--steps", type=int, default=4, help="steps of the optimizer (%(default)s)")
     add("--timeout", type=float, default=300, metavar="SECONDS", help="give up after this time (%(default)g)")
-    add("--python", metavar="FILE", help="the trainer's Python, where lr-grid runs in another one; it needs lr-grid, too")
+    add(
+        "--python",
+        metavar="FILE",
+        help="the trainer's Python, where lr-grid runs in another one; it needs lr-grid, too",
+    )
     add("--whole", action="store_true", help="keep the LoRA's tensors whole (slow, needs memory), not a corner of each")
     add("--keep", action="store_true", help="keep the temporary folder with the trainer's output, and name it")
     add("--json", action="store_true", help="one JSON document for machines")

@@ -79,7 +79,9 @@ def _tell_end(rehearsal: Any, error: BaseException | None, report: Report) -> No
         rehearsal.end(error)
     except Exception:
         traceback.print_exc()
-        report.impossible = report.impossible or f"the rehearsal itself failed: {traceback.format_exc(limit=-1).strip()}"
+        report.impossible = (
+            report.impossible or f"the rehearsal itself failed: {traceback.format_exc(limit=-1).strip()}"
+        )
 
 
 def _peak_mb() -> int | None:

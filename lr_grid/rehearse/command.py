@@ -40,7 +40,9 @@ def read_command(text: str, source: str, suffix: str = "") -> TrainingCommand:
     broken = [finding.text for finding in command.findings if finding.severity == "error"]
     unknown = [word.text for word in command.words if not word.resolved]
     if unknown:
-        broken.append(f"only a shell knows what {listed(unknown)} stands for: write it out, or let the shell run lr-grid")
+        broken.append(
+            f"only a shell knows what {listed(unknown)} stands for: write it out, or let the shell run lr-grid"
+        )
     if broken:
         raise GridError(broken)
     return command

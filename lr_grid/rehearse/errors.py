@@ -37,7 +37,9 @@ def tell_error(error: BaseException, report: Report) -> None:
     if "lr-grid rehearse does not" in text:
         report.impossible = f"the trainer needs to {text.partition('does not ')[2]} ({where})"
     elif _NO_WEIGHTS.search(text):
-        report.impossible = f"something needs the base model's values, which a rehearsal does not have: {text} ({where})"
+        report.impossible = (
+            f"something needs the base model's values, which a rehearsal does not have: {text} ({where})"
+        )
     elif _NO_GPU.search(text):
         report.impossible = f"something needs a GPU: {text} ({where})"
     else:

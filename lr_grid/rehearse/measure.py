@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lr_grid.rehearse.cells import Cells
-from lr_grid.rehearse.corner import keep_corners
+from lr_grid.rehearse.corner import keep_corners, start_over
 from lr_grid.rehearse.job import Job, Report
 from lr_grid.rehearse.optimizer import Optimizers
 from lr_grid.rehearse.schedule import Schedule
@@ -51,6 +51,7 @@ class Measure:
         everything = list({id(p): p for p in (*network.parameters(), *self.held)}.values())
         self.loose = self._loose(network)
         keep_corners(everything, job.whole)
+        start_over(optimizer, optimizers.first)
         self.everything = everything
         self.steps: list[Step] = []
         self._before: dict[int, torch.Tensor] = {}
@@ -81,7 +82,7 @@ class Measure:
         return sum(p.requires_grad and id(p) not in held for p in network.parameters())
 
     def _tell_resume(self) -> None:
-        """What came back of a saved state; its moments are then put away, since they are not the same everywhere."""
+        """What came back of a saved state. (Its moments are not the same everywhere: the measuring starts without.)"""
         folder = getattr(self.args, "resume", None)
         if not folder:
             return
@@ -100,7 +101,6 @@ class Measure:
         else:
             self.report.verify("resume", f"{folder}: {len(loaded)} of {len(self.held)} tensors have saved moments")
         self.report.data["resume"] = {"tensors": len(self.held), "with_moments": len(loaded), "wrong_shapes": wrong}
-        self.optimizer.state.clear()
 
     def judge(self, schedule: Schedule, stopped: bool) -> None:
         """Tells what was measured.

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lr_grid.rehearse.corner import first_state
 from lr_grid.rehearse.job import Report
 
 STAND_IN = "{} runs on a GPU only: torch's AdamW with the same groups stood in for it, so that its own movement was not measured"
@@ -27,8 +28,10 @@ class Asked:
 class Optimizers:
     """Watches the trainer making its optimizer."""
 
-    def __init__(self, report: Report) -> None:
-        self.report = report
+    def __init__(self, report: Report, whole: bool = False) -> None:
+        self.report, self.whole = report, whole
+        self.first: dict[int, dict[str, Any]] = {}
+        """Parameter id -> the state that the optimizer was made with."""
         self.asked: Asked | None = None
         self.found = False
         """Whether the optimizer dropped the LRs of its groups."""
@@ -53,6 +56,7 @@ class Optimizers:
             result[2] = torch.optim.AdamW(bare, lr=lr)
             self.asked.stood_in = True
             self.report.note(STAND_IN.format(f"bitsandbytes' {self.asked.name}"))
+        self.first = first_state(result[2], self.whole)
         return tuple(result)
 
     def _tell_dropped(self, optimizer: Any) -> None:

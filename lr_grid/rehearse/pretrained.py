@@ -40,7 +40,10 @@ class StandInTokenizer:
 
 def hook_pretrained(report: Report) -> None:
     """Hooks into transformers and diffusers, as far as the trainer has imported them."""
-    for module, name in (("transformers.modeling_utils", "PreTrainedModel"), ("diffusers.models.modeling_utils", "ModelMixin")):
+    for module, name in (
+        ("transformers.modeling_utils", "PreTrainedModel"),
+        ("diffusers.models.modeling_utils", "ModelMixin"),
+    ):
         cls = getattr(sys.modules.get(module), name, None)
         if cls is not None:
             _replace(cls, _hollow_model)
@@ -93,7 +96,9 @@ def _hollow_model(real: Callable[..., Any]) -> Callable[..., Any]:
         except OSError as error:
             if Path(str(name)).exists():
                 raise
-            message = f"the model {name} is not on this machine: the run will download it, a rehearsal downloads nothing"
+            message = (
+                f"the model {name} is not on this machine: the run will download it, a rehearsal downloads nothing"
+            )
             raise CannotRehearse(message) from error
         _compare(model, Path(str(name)) / subfolder)
         return model.to(dtype)

@@ -24,7 +24,7 @@ class Rehearsal:
     def __init__(self, job: Job, report: Report) -> None:
         self.job, self.report = job, report
         self.args: argparse.Namespace | None = None
-        self.optimizers = Optimizers(report)
+        self.optimizers = Optimizers(report, job.whole)
         self.schedule = Schedule(report)
         self.measure: Measure | None = None
         self.dataset: Any = None
@@ -47,7 +47,9 @@ class Rehearsal:
         parser = self.parsers[-1] if self.parsers else argparse.ArgumentParser()
         given = [name for name, value in values.items() if value != parser.get_default(name)]
         self.report.data["options"] = sorted(action.dest for action in parser._actions)
-        self.report.verify("arguments", f"{self.job.name} took them: {len(given)} of {len(values)} differ from its defaults")
+        self.report.verify(
+            "arguments", f"{self.job.name} took them: {len(given)} of {len(values)} differ from its defaults"
+        )
         hook_pretrained(self.report)
         overrides.redirect(args, self.job, self.report)
 

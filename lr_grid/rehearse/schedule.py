@@ -55,7 +55,7 @@ class Schedule:
                 self._walk(walking, thin, min(int(args.max_train_steps), MOST_STEPS))
             except Exception as error:  # e.g. OneCycleLR made for fewer steps than the run has
                 self.found = True
-                self.report.find("scheduler", f"{self.name} stops the run after step {len(self.lrs)}: {error}")
+                self.report.find("scheduler", f"{self.name} stops the run at step {len(self.lrs)}: {error}")
         return real
 
     def _walk(self, scheduler: Any, thin: Any, steps: int) -> None:
@@ -95,7 +95,9 @@ class Schedule:
             f"{self.name} does not keep the LRs apart as the network asked: at step {at + 1} of {len(self.lrs)}, groups of"
             f" {self.base[low]:.3g} and {self.base[high]:.3g} ({before}) train at {now[low]:.3g} and {now[high]:.3g} ({after})"
         )
-        cure = "Schedulers that keep them: constant_with_warmup, cosine, cosine_with_restarts, linear, cosine_with_min_lr"
+        cure = (
+            "Schedulers that keep them: constant_with_warmup, cosine, cosine_with_restarts, linear, cosine_with_min_lr"
+        )
         self.report.find("scheduler", text, cure)
 
     def _extremes(self) -> tuple[int, int]:

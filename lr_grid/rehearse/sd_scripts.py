@@ -73,7 +73,12 @@ def _hook_datasets(train_util: Any) -> None:
     classes = [c for c in vars(train_util).values() if isinstance(c, type) and issubclass(c, base)]
     empty_items((c for c in classes if "__getitem__" in vars(c)), dict)
     for cls in (*classes, need(train_util, "DatasetGroup", _OF)):
-        for name in ("new_cache_latents", "new_cache_text_encoder_outputs", "cache_latents", "cache_text_encoder_outputs"):
+        for name in (
+            "new_cache_latents",
+            "new_cache_text_encoder_outputs",
+            "cache_latents",
+            "cache_text_encoder_outputs",
+        ):
             if name in vars(cls):
                 setattr(cls, name, do_nothing)
     subset = getattr(train_util, "DreamBoothSubset", None)

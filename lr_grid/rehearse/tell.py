@@ -128,7 +128,9 @@ def _tell_moved(measure: Measure, step: Step, tolerance: float) -> None:
     else:
         moved = {i: step.moved[i] / unit if unit else 0.0 for i in off}
         shown = _examples(measure, moved, base, "moved like")
-        report.find("optimizer", f"{name}, step {number}: {len(off)} of {len(base)} tensors moved by another LR: {shown}", _CURE)
+        report.find(
+            "optimizer", f"{name}, step {number}: {len(off)} of {len(base)} tensors moved by another LR: {shown}", _CURE
+        )
 
 
 def _examples(measure: Measure, found: Mapping[int, float], right: Mapping[int, float], verb: str) -> str:

@@ -43,8 +43,9 @@ def sd15(folder: Path) -> None:
     import torch
     from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
     from library import model_util, train_util
-    from lr_grid.rehearse import hollow
     from transformers import CLIPTextConfig, CLIPTextModel
+
+    from lr_grid.rehearse import hollow
 
     ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
     text = CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, **ids)
@@ -103,12 +104,17 @@ def sdxl(folder: Path) -> None:
     import torch
     from accelerate import init_empty_weights
     from library import sdxl_model_util, sdxl_original_unet
+
     from lr_grid.rehearse import hollow
 
     hollow.keep_meta()
     with init_empty_weights(include_buffers=True), torch.device("meta"):
         unet = sdxl_original_unet.SdxlUNet2DConditionModel()
-        vae = sdxl_model_util.AutoencoderKL(**sdxl_model_util.VAE_CONFIG) if hasattr(sdxl_model_util, "VAE_CONFIG") else None
+        vae = (
+            sdxl_model_util.AutoencoderKL(**sdxl_model_util.VAE_CONFIG)
+            if hasattr(sdxl_model_util, "VAE_CONFIG")
+            else None
+        )
         if vae is None:
             from library import model_util
 
@@ -116,7 +122,12 @@ def sdxl(folder: Path) -> None:
         text = dict(hidden_act="quick_gelu", max_position_embeddings=77, vocab_size=49408)
         clip = sdxl_model_util.CLIPTextModel._from_config(
             sdxl_model_util.CLIPTextConfig(
-                hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, projection_dim=768, **text
+                hidden_size=768,
+                intermediate_size=3072,
+                num_hidden_layers=12,
+                num_attention_heads=12,
+                projection_dim=768,
+                **text,
             )
         )
         clip2 = sdxl_model_util.CLIPTextModelWithProjection(
@@ -132,7 +143,9 @@ def sdxl(folder: Path) -> None:
         scale = torch.zeros(())
     sdxl_model_util.save_file = lambda tensors, file, metadata=None: save_hollow(tensors, Path(file), "F16")
     file = str(folder / "sdxl.safetensors")
-    sdxl_model_util.save_stable_diffusion_checkpoint(file, clip, clip2, unet, 0, 0, None, vae, scale, None, torch.float16)
+    sdxl_model_util.save_stable_diffusion_checkpoint(
+        file, clip, clip2, unet, 0, 0, None, vae, scale, None, torch.float16
+    )
 
 
 def _unshrunk() -> Any:
@@ -174,7 +187,12 @@ def sd3(folder: Path) -> None:
     made = sd3_models.SD3Params
 
     def params(**values: Any) -> Any:
-        large = {"depth": 38, "pos_embed_max_size": 192, "num_patches": 192 * 192, "context_embedder_out_features": 2432}
+        large = {
+            "depth": 38,
+            "pos_embed_max_size": 192,
+            "num_patches": 192 * 192,
+            "context_embedder_out_features": 2432,
+        }
         large |= {"x_block_self_attn_layers": [], "model_type": "3-5-large"}
         return made(**{**values, **large})
 
