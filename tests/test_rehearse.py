@@ -1,4 +1,4 @@
-"""``lr-grid rehearse`` on the trainers' own scripts, with models of real size: good commands pass, mistakes are found."""
+"""``lr-grid rehearse`` on the trainers' own scripts and models of real size: good commands pass, mistakes are found."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def command(stage: Stage, user: Path, script: str, model: str, module: str, *mor
 
 FLUX = ("--timestep_sampling=sigmoid", "--sdpa")
 GOOD = {
-    "flux": ("flux_train_network.py", "flux", "lora_flux_grid", *FLUX, UNET, "--network_dim=128", "--blocks_to_swap=18"),
+    "flux": ("flux_train_network.py", "flux", "lora_flux_grid", *FLUX, UNET, "--network_dim=64", "--fp8_base"),
     "sd15": ("train_network.py", "sd15", "lora_grid"),
     "sdxl": ("sdxl_train_network.py", "sdxl", "lora_grid", "--no_half_vae"),
     "sd3": ("sd3_train_network.py", "sd3", "lora_sd3_grid"),
@@ -172,7 +172,7 @@ PLANTED = {
     "no bitsandbytes": ("lora_grid", ("--optimizer_type=AdamW8bit",), "No bitsandbytes"),
     "no xformers": ("lora_grid", ("--xformers",), "xformers is not installed here"),
     "no dataset config": ("lora_grid", ("--dataset_config=nowhere.toml",), "nowhere.toml"),
-    "no images": ("lora_grid", ("--dataset_config={user}/empty.toml",), "steps: the trainer ended before its first step"),
+    "no images": ("lora_grid", ("--dataset_config={user}/empty.toml",), "ended before its first step"),
     "a text encoder trained from its cache": ("lora_grid", (), "Text Encoder cannot be trained with caching"),
     "an invalid train_blocks": ("lora_flux_grid", ("--network_args", "train_blocks=dubble"), "invalid train_blocks"),
     "another model's checkpoint": ("lora_grid", (), "Error(s) in loading state_dict"),

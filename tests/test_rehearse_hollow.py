@@ -6,7 +6,6 @@ import argparse
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from lr_grid.rehearse.script import run_script
 
 
 @pytest.fixture
-def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hooks of a child, taken away afterwards."""
     places: list[tuple[Any, str]] = [(torch.Tensor, name) for name in ("to", "cpu", "cuda")]
     places += [(safetensors.torch, "load_file"), (safetensors.torch, "safe_open"), (safetensors, "safe_open")]
@@ -39,7 +38,6 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hollow.keep_meta()
     hollow.read_headers_only()
     hollow.hollow_modules()
-    yield
 
 
 @pytest.mark.usefixtures("hooks")
@@ -76,7 +74,7 @@ def test_an_incomplete_file_is_refused(cut: int, tmp_path: Path) -> None:
     save_file({"a": torch.ones(2, 3)}, file)
     hollow.read_header(file)
     file.write_bytes(file.read_bytes()[:cut])
-    with pytest.raises(ValueError, match="incomplete|no safetensors"):
+    with pytest.raises(ValueError, match=r"incomplete|no safetensors"):
         hollow.read_header(file)
 
 
@@ -120,7 +118,8 @@ def test_a_module_made_on_the_cpu_takes_hollow_weights_of_its_shapes_only() -> N
 
 def test_the_trainers_own_reader_is_hollow_while_models_load() -> None:
     class Opener:
-        header = {"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
+        def __init__(self) -> None:
+            self.header = {"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
 
         def get_tensor(self, key: str, device: Any = None, dtype: Any = None) -> torch.Tensor:
             return torch.ones(2, 2)
@@ -221,7 +220,7 @@ class Flattening(torch.optim.SGD):
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
             for p in group["params"]:
-                p -= self.param_groups[0]["lr"] * p.grad.sign()
+                p.sub_(self.param_groups[0]["lr"] * p.grad.sign())
 
 
 def rehearsed(make: Any, lrs: list[float], scheduler: Any = None, steps: int = 4, total: int = 100) -> Report:
@@ -268,7 +267,7 @@ def test_one_group_that_moves_by_another_lr_is_named() -> None:
         def step(self, closure: Any = None) -> None:
             for i, group in enumerate(self.param_groups):
                 for p in group["params"]:
-                    p -= group["lr"] * (0.5 if i == 2 else 1) * p.grad.sign()
+                    p.sub_(group["lr"] * (0.5 if i == 2 else 1) * p.grad.sign())
 
     (finding,) = rehearsed(Half, [1e-4, 2e-4, 4e-4, 8e-4]).findings
     assert "group 2" in finding[1]
@@ -392,7 +391,7 @@ def test_outputs_are_redirected_and_what_needs_a_gpu_is_left_out_and_told(tmp_pa
     assert str(tmp_path) in args.output_dir
     assert args.log_with != "wandb"
     assert (args.mixed_precision, args.full_bf16, args.full_fp16) == ("bf16", True, False)
-    assert not (args.blocks_to_swap or args.fp8_base or args.save_every_n_steps or args.huggingface_repo_id)
+    assert not any((args.blocks_to_swap, args.fp8_base, args.save_every_n_steps, args.huggingface_repo_id))
     assert args.max_train_steps == 1600
     assert any("block swap" in note and "fp8" in note for note in report.notes)
     assert any("none.txt: no such file" in text for _, text, _ in report.findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import traceback
@@ -34,6 +35,11 @@ def main(scratch: str) -> int:
         report.data["seconds"] = round(time.monotonic() - began, 2)
         report.data["peak_mb"] = _peak_mb()
         report.data["refused"] = fence.refused
+        if fence.refused:
+            first = fence.refused[0]
+            report.note(
+                f"{len(fence.refused)} writes or connections of the trainer's were held back (the first: {first})"
+            )
         report.write(scratch)
     return report.code
 
@@ -63,10 +69,8 @@ def _rehearse(job: Job, report: Report) -> Any:
         musubi.before_import()
     rehearsal = _current = Rehearsal(job, report)
     rehearsal.watch_parsers()
-    try:
+    with contextlib.suppress(Finished):
         run_script(path, job, lambda names: hooks.put_in(names, rehearsal))
-    except Finished:
-        pass
     return rehearsal
 
 

@@ -73,8 +73,8 @@ def keep_meta() -> None:
         return move
 
     torch.Tensor.to = to  # type: ignore[method-assign, assignment]
-    torch.Tensor.cpu = moving("cpu")  # type: ignore[method-assign, assignment]
-    torch.Tensor.cuda = moving("cuda")  # type: ignore[method-assign, assignment]
+    torch.Tensor.cpu = moving("cpu")  # type: ignore[method-assign]
+    torch.Tensor.cuda = moving("cuda")  # type: ignore[method-assign]
 
 
 def read_header(path: Any) -> dict[str, Any]:
@@ -175,8 +175,8 @@ def read_headers_only() -> None:
 
     safetensors.torch.load_file = load_file
     safetensors.safe_open = safe_open  # type: ignore[misc, assignment]
-    safetensors.torch.safe_open = safe_open  # type: ignore[attr-defined]
-    torch.load = load
+    safetensors.torch.safe_open = safe_open  # type: ignore[misc, assignment]
+    torch.load = load  # type: ignore[assignment]
 
 
 def hollow_modules() -> None:
@@ -188,7 +188,7 @@ def hollow_modules() -> None:
             self._apply(lambda tensor: tensor if tensor.is_meta else torch.empty_like(tensor, device="meta"))
         return real(self, *args, **kwargs)
 
-    torch.nn.Module.load_state_dict = load_state_dict  # type: ignore[method-assign, assignment]
+    torch.nn.Module.load_state_dict = load_state_dict  # type: ignore[method-assign]
 
 
 def hollow_opener(cls: Any, of: str) -> None:

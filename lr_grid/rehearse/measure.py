@@ -1,4 +1,4 @@
-"""Measures what the optimizer does: with the same gradient everywhere, a tensor's movement tells the LR it really got."""
+"""Measures what the optimizer does: with the same gradient everywhere, a tensor's movement tells the LR it got."""
 
 from __future__ import annotations
 

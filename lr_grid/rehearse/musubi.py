@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -15,6 +16,15 @@ from lr_grid.rehearse.rehearsal import Rehearsal, do_nothing, empty_items
 _OF = "musubi-tuner"
 _HOMES = ("musubi_tuner.training.trainer_base", "musubi_tuner.hv_train_network")
 """Modules that define NetworkTrainer, the newest first."""
+_NEEDED = (
+    "_validate_args_and_init",
+    "load_transformer",
+    "process_batch",
+    "get_optimizer",
+    "get_lr_scheduler",
+    "scale_shift_latents",
+)
+_OPENER = "musubi_tuner.utils.safetensors_utils"
 _DATASETS = "musubi_tuner.dataset.image_video_dataset"
 
 
@@ -28,16 +38,14 @@ def put_in(names: dict[str, Any], rehearsal: Rehearsal) -> None:
 
     Raises: CannotRehearse where this version lacks one that is needed.
     """
-    homes = [sys.modules.get(name) for name in _HOMES]
-    base = next((home.NetworkTrainer for home in homes if hasattr(home, "NetworkTrainer")), names.get("NetworkTrainer"))
-    if base is None:
-        need(type("trainer_base", (), {}), "NetworkTrainer", _OF)
-    for name in ("load_transformer", "process_batch", "get_optimizer", "get_lr_scheduler", "scale_shift_latents"):
+    homes = [*filter(None, map(sys.modules.get, _HOMES)), SimpleNamespace(**names)]
+    home: Any = next((home for home in homes if hasattr(home, "NetworkTrainer")), homes[0])
+    base = need(home, "NetworkTrainer", _OF)
+    for name in _NEEDED:
         need(base, name, _OF)
-    opener = getattr(sys.modules.get("musubi_tuner.utils.safetensors_utils"), "MemoryEfficientSafeOpen", None)
-    if opener is not None:
-        hollow.hollow_opener(opener, _OF)
+    hollow.hollow_opener(need(sys.modules.get(_OPENER), "MemoryEfficientSafeOpen", _OF), _OF)
     datasets: Any = sys.modules.get(_DATASETS)
+    need(datasets, "BaseDataset", _OF)
     classes = [
         c
         for c in vars(datasets).values()

@@ -11,7 +11,9 @@ import torch
 from lr_grid.rehearse.corner import first_state
 from lr_grid.rehearse.job import Report
 
-STAND_IN = "{} runs on a GPU only: torch's AdamW with the same groups stood in for it, so that its own movement was not measured"
+STAND_IN = (
+    "{} runs on a GPU only: torch's AdamW with the same groups stood in for it, its own movement was not measured"
+)
 _GPU_ONLY = ("bitsandbytes",)
 
 
@@ -69,7 +71,8 @@ class Optimizers:
             self.report.note(f"{self.asked.name} sets its own LR: the one of the command is not used")
             return
         self.found = True
-        text = f"{self.asked.name} sets its own LR: the {len(lrs)} that the network asks for ({lrs[0]:.3g} to {lrs[-1]:.3g}) are dropped"
+        span = f"{lrs[0]:.3g} to {lrs[-1]:.3g}"
+        text = f"{self.asked.name} sets its own LR: the {len(lrs)} that the network asks for ({span}) are dropped"
         cure = "Add --optimizer_args relative_step=False scale_parameter=False warmup_init=False"
         self.report.find("optimizer", text, cure if self.asked.name == "Adafactor" else "")
 

@@ -1,4 +1,4 @@
-"""Models and tokenizers that come by ``from_pretrained``: the model's config only, a stand-in for a missing tokenizer."""
+"""What comes by ``from_pretrained``: a model by its config only, a tokenizer that is not here by a stand-in."""
 
 from __future__ import annotations
 

@@ -92,8 +92,9 @@ class Schedule:
         after = f"1 : {now[high] / now[low]:.3g}" if now[low] else "0 : 1"
         self.found = True
         text = (
-            f"{self.name} does not keep the LRs apart as the network asked: at step {at + 1} of {len(self.lrs)}, groups of"
-            f" {self.base[low]:.3g} and {self.base[high]:.3g} ({before}) train at {now[low]:.3g} and {now[high]:.3g} ({after})"
+            f"{self.name} does not keep the LRs apart as the network asked: at step {at + 1} of {len(self.lrs)}, groups"
+            f" of {self.base[low]:.3g} and {self.base[high]:.3g} ({before}) train at {now[low]:.3g} and {now[high]:.3g}"
+            f" ({after})"
         )
         cure = (
             "Schedulers that keep them: constant_with_warmup, cosine, cosine_with_restarts, linear, cosine_with_min_lr"
@@ -122,7 +123,7 @@ def _thin(optimizer: Any, asked: list[float | None]) -> Any:
     first = {lr: index for index, lr in reversed(list(enumerate(asked))) if lr}
     thin = copy.copy(optimizer)
     thin.__dict__ = dict(vars(optimizer))
-    thin.state = type(optimizer.state)(optimizer.state.default_factory)  # type: ignore[call-arg]
+    thin.state = type(optimizer.state)(optimizer.state.default_factory)
     thin.param_groups = [
         {**optimizer.param_groups[first[lr]], "params": [torch.nn.Parameter(torch.zeros(1))]} for lr in chosen
     ]

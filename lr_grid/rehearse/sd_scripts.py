@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -22,10 +23,8 @@ def put_in(names: dict[str, Any], rehearsal: Rehearsal) -> None:
     Raises: CannotRehearse where this version lacks one that is needed.
     """
     train_util: Any = sys.modules.get("library.train_util")
-    base = names.get("NetworkTrainer") or getattr(sys.modules.get("train_network"), "NetworkTrainer", None)
-    need(sys.modules, "get", _OF)
-    if train_util is None or base is None:
-        need(type("train_network", (), {}), "NetworkTrainer", _OF)
+    home: Any = sys.modules.get("train_network") or SimpleNamespace(**names)
+    base = need(home, "NetworkTrainer", _OF)
     for name in ("load_target_model", "process_batch", "assert_extra_args", "sample_images"):
         need(base, name, _OF)
     _hook_optimizer(train_util, rehearsal)
@@ -94,11 +93,11 @@ def _hook_datasets(train_util: Any) -> None:
         subset.__init__ = init
 
 
-def _rehearsed(cls: type, rehearsal: Rehearsal) -> type:
+def _rehearsed(cls: Any, rehearsal: Rehearsal) -> type:
     """The trainer's class with what a rehearsal does otherwise."""
-    signature = inspect.signature(cls.process_batch)  # type: ignore[attr-defined]
+    signature = inspect.signature(cls.process_batch)
 
-    class Rehearsed(cls):  # type: ignore[misc, valid-type]
+    class Rehearsed(cls):
         def assert_extra_args(self, args: Any, datasets: Any, *rest: Any) -> Any:
             result = super().assert_extra_args(args, datasets, *rest)
             rehearsal.dataset = datasets

@@ -68,8 +68,8 @@ def _tell_groups(measure: Measure) -> None:
         report.verify("groups", text)
     if measure.loose:
         text = (
-            f"{measure.loose} of the network's tensors want a gradient and stand in no group: their gradients grow from step"
-            " to step, and gradient clipping counts them"
+            f"{measure.loose} of the network's tensors want a gradient and stand in no group: their gradients grow from"
+            " step to step, and gradient clipping counts them"
         )
         report.note(text) if cells.plan is None else report.find("groups", text)
     elif cells.plan is not None:
@@ -121,8 +121,8 @@ def _tell_moved(measure: Measure, step: Step, tolerance: float) -> None:
         report.verify("optimizer", text)
     elif alike:
         text = (
-            f"{name} moved all {len(movements)} tensors by the same {median(movements):.3g} at step {number}, though they"
-            f" stand at {distinct} LRs ({min(wanted.values()):.3g} to {max(wanted.values()):.3g})"
+            f"{name} moved all {len(movements)} tensors by the same {median(movements):.3g} at step {number}, though"
+            f" they stand at {distinct} LRs ({min(wanted.values()):.3g} to {max(wanted.values()):.3g})"
         )
         report.find("optimizer", text, _CURE)
     else:

@@ -103,23 +103,15 @@ def sdxl(folder: Path) -> None:
     """One checkpoint file, as the published one."""
     import torch
     from accelerate import init_empty_weights
-    from library import sdxl_model_util, sdxl_original_unet
+    from library import model_util, sdxl_model_util, sdxl_original_unet
 
     from lr_grid.rehearse import hollow
 
     hollow.keep_meta()
     with init_empty_weights(include_buffers=True), torch.device("meta"):
         unet = sdxl_original_unet.SdxlUNet2DConditionModel()
-        vae = (
-            sdxl_model_util.AutoencoderKL(**sdxl_model_util.VAE_CONFIG)
-            if hasattr(sdxl_model_util, "VAE_CONFIG")
-            else None
-        )
-        if vae is None:
-            from library import model_util
-
-            vae = sdxl_model_util.AutoencoderKL(**model_util.create_vae_diffusers_config())
-        text = dict(hidden_act="quick_gelu", max_position_embeddings=77, vocab_size=49408)
+        vae = sdxl_model_util.AutoencoderKL(**model_util.create_vae_diffusers_config())
+        text = {"hidden_act": "quick_gelu", "max_position_embeddings": 77, "vocab_size": 49408}
         clip = sdxl_model_util.CLIPTextModel._from_config(
             sdxl_model_util.CLIPTextConfig(
                 hidden_size=768,
