@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,15 @@ from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
 from lr_grid.groups import build_groups
-from lr_grid.guards import check_negative, check_optimizer, idle_options
+from lr_grid.guards import check_negative, check_optimizer, idle_options, optimizer_name
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import NOTHING_TRAINS, make_plan
-from lr_grid.report.announce import announce
+from lr_grid.proof import Proof
+from lr_grid.report.announce import announce, say
+from lr_grid.report.jsonfile import run_record
 from lr_grid.report.trackers import log_picture
-from lr_grid.resume import check_resume
+from lr_grid.resume import Resumed, check_without_grid, layouts_of, resumed_state
+from lr_grid.resume.saved import NAMES, RECORD
 from lr_grid.sites import part_of
 from lr_grid.upstream import module_name, network_modules, replace_modules
 from lr_grid.watched import plan_of_groups
@@ -54,6 +57,10 @@ class GridState:
     """Modules that an LR or a rank of 0 kept from being made: they stay rows of the plan."""
     logged: bool = False
     """Whether the trainer's log was offered the plan's picture."""
+    resumed: Resumed | None = None
+    """The state that the trainer will load."""
+    proof: Proof | None = None
+    """Watches for the first step."""
 
 
 def swap_class(network: nn.Module, state: GridState) -> None:
@@ -167,6 +174,10 @@ class GridMixin:
                 parameter.register_post_accumulate_grad_hook(_forget_gradient)
             parameter.requires_grad_(False)
             parameter.grad = None
+        state = self._grid_state
+        if state.resumed is not None and state.args is not None:
+            # Optimizer and scheduler exist now; the trainer loads the state next.
+            state.resumed.carry_over(self, state.args)  # type: ignore[arg-type]
         return result
 
     def on_epoch_start(self, *args: Any, **kwargs: Any) -> Any:
@@ -196,10 +207,15 @@ class GridMixin:
         parts = {site.part for site in state.grid.sites.all if site.name in modules or site.name in state.dropped}
         facts = {**state.dropped, **{name: facts_of(module) for name, module in modules.items()}}
         lrs = trainer_lrs(text_encoder_lr, unet_lr, default_lr)
-        state.plan = replace(make_plan(state.grid, facts, lrs, sorted(parts)), element_size=_element_size(state.args))
-        groups, descriptions = build_groups(
-            state.plan, {name: named_parameters(m, name) for name, m in modules.items()}
-        )
+        plan = replace(make_plan(state.grid, facts, lrs, sorted(parts)), element_size=_element_size(state.args))
+        named = {name: named_parameters(m, name) for name, m in modules.items()}
+        kinds: Mapping[str, Hashable] = {}
+        state.resumed = self._grid_resumed(text_encoder_lr, unet_lr, default_lr)
+        if state.resumed is not None:
+            plan = state.resumed.with_saved_lrs(plan, named)
+            kinds = state.resumed.kinds(name for parameters in named.values() for name, _ in parameters)
+        state.plan = plan
+        groups, descriptions = build_groups(plan, named, kinds)
         notices = [*state.notices, *many_groups(len(groups), state.grid.settings), *one_sided(state.plan, state.base)]
         state.plan = _with_notices(state.plan, notices)
         state.trainable = [parameter for group in groups for parameter in group["params"]]
@@ -208,10 +224,56 @@ class GridMixin:
         for parameter in state.frozen:
             parameter.requires_grad_(False)
         state.frozen_modules = [modules[r.site.name] for r in state.plan.rows if r.frozen and r.site.name in modules]
-        if state.args is not None:
-            check_resume(state.args, groups)
-        announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
+        self._grid_announce(groups, groups, descriptions)
         return groups, descriptions
+
+    def _grid_announce(
+        self, groups: Sequence[dict[str, Any]], planned: Sequence[dict[str, Any]], descriptions: Sequence[str] | None
+    ) -> None:
+        """Prints the grid and what becomes of a resumed state; has the first step proven.
+
+        Args:
+            groups: as handed to the trainer.
+            planned: the same, each with its ``lr`` and ``param_names``.
+        """
+        state = self._grid_state
+        assert state.plan is not None
+        sites = {site.name: site for site in state.grid.sites.all}
+        upstreams_lrs = False
+        if state.resumed is not None and (state.active or state.resumed.policy):
+            state.resumed.compare(planned)
+            state.plan = _with_notices(state.plan, state.resumed.lines(sites, state.base))
+        elif state.resumed is not None:
+            state.plan = _with_notices(state.plan, check_without_grid(state.resumed, planned))
+            upstreams_lrs = True
+        announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
+        record = run_record(state.plan, state.base, state.active, optimizer_name(state.args) if state.args else None)
+        for group, plain in zip(groups, planned, strict=True):
+            group[RECORD] = {"lr": plain["lr"], "run": record, "grid": state.active}
+        resumed, args = state.resumed, state.args
+        state.proof = Proof(
+            planned,
+            sites,
+            say,
+            resumed=bool(getattr(args, "resume", None)),
+            at_first_step=None if resumed is None or args is None else lambda: resumed.done(args),
+            own_lrs=not upstreams_lrs,
+        )
+
+    def _grid_resumed(self, *lrs: Any) -> Resumed | None:
+        """The state that the trainer will resume, with names, checked against this network."""
+        state = self._grid_state
+        policy = state.grid.settings.resume_grid
+        state_to_resume = resumed_state(state.args, policy)
+        if state_to_resume is None or not (state.active or policy):
+            return state_to_resume
+        base = super()
+        prepare = getattr(base, _MULTIPLE_TE_LRS, None) or base.prepare_optimizer_params  # type: ignore[attr-defined]
+        if state.args is not None:
+            state_to_resume.check_optimizer(optimizer_name(state.args))
+        state_to_resume.check_shapes({name: tuple(t.shape) for name, t in self.state_dict().items()})  # type: ignore[attr-defined]
+        state_to_resume.identify(lambda: layouts_of(self, state.base, prepare, lrs), state.base)  # type: ignore[arg-type]
+        return state_to_resume
 
     @_no_type_error
     def _grid_watch(
@@ -225,6 +287,12 @@ class GridMixin:
             group["params"] = list(group["params"])
         modules = network_modules(self, state.base)  # type: ignore[arg-type]
         lrs = trainer_lrs(text_encoder_lr, unet_lr, default_lr)
+        names = {id(parameter): name for name, parameter in self.named_parameters()}  # type: ignore[attr-defined]
+        for group in groups:
+            group[NAMES] = [names[id(parameter)] for parameter in group["params"]]
+        state.resumed = self._grid_resumed(text_encoder_lr, unet_lr, default_lr)
+        if state.resumed is not None:
+            state.resumed.keep_lrs_in(groups)
         plan = plan_of_groups(modules, state.base, state.grid, groups, lrs)
         state.plan = replace(plan, element_size=_element_size(state.args))
         state.notices += one_sided(state.plan, state.base)
@@ -232,12 +300,12 @@ class GridMixin:
             raise GridError([NOTHING_TRAINS])
         if state.args is not None:
             check_negative(state.args, lrs_of_rows(state.plan.rows))
-            check_resume(state.args, groups)
             given = getattr(state.args, "text_encoder_lr", None)
             if not hasattr(self, _MULTIPLE_TE_LRS) and isinstance(given, (list, tuple)) and len(set(given)) > 1:
                 state.notices.append(one_te_lr(state.base, given[0]))
         state.plan = _with_notices(state.plan, [GRID_OFF.format(state.base), *state.notices])
-        announce(state.plan, state.base, groups, descriptions, _plan_file(state.args))
+        planned = [{**group, "lr": float(group.get("lr", lrs.default))} for group in groups]
+        self._grid_announce(groups, planned, descriptions)
         return result
 
 

@@ -31,6 +31,8 @@ class GridSettings:
     ranks: RankSettings = field(default_factory=RankSettings)
     loraplus: dict[str | None, float] = field(default_factory=dict)
     """LoRA+ ratios by component, by ``unet`` / ``text_encoder``, and overall (None)."""
+    resume_grid: str = ""
+    """What becomes of a resumed state of another grid: remap, keep or error; empty: not said."""
     given: frozenset[str] = frozenset()
     """Keys that were asked for, by arguments or file. The keys of a published block are not among them (``grid`` is):
     it always lists everything, so a part of it that matches nothing is no mistake. In the settings of a text encoder:

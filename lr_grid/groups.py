@@ -6,7 +6,7 @@ optimizers leave alone and ``state_dict`` saves, so that a saved state says whos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +32,18 @@ class _Group:
     cells: list[tuple[Site, str]] = field(default_factory=list)
 
 
-def build_groups(plan: Plan, parameters: Mapping[str, Named]) -> tuple[list[dict[str, Any]], list[str]]:
+def build_groups(
+    plan: Plan, parameters: Mapping[str, Named], kinds: Mapping[str, Hashable] | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
     """(optimizer groups with absolute ``lr``, a description each), in the network's order.
 
     Args:
         plan: the plan; its frozen rows get no group.
         parameters: what each module trains, by the module's name; rows without an entry get no group.
+        kinds: by a parameter's name: what must be equal, beside the LR, in parameters that share a group.
     """
-    groups: dict[str, _Group] = {}
+    kinds = kinds or {}
+    groups: dict[Hashable, _Group] = {}
     for row in plan.rows:
         if row.frozen:
             continue
@@ -47,7 +51,7 @@ def build_groups(plan: Plan, parameters: Mapping[str, Named]) -> tuple[list[dict
             side = side_of(name)
             lr = row.lr_of(side)
             # Twelve digits: LRs that differ only by rounding belong together.
-            group = groups.setdefault(f"{lr:.12g}", _Group(lr))
+            group = groups.setdefault((f"{lr:.12g}", kinds.get(name)), _Group(lr))
             group.params.append(parameter)
             group.names.append(name)
             group.cells.append((row.site, side))

@@ -17,7 +17,7 @@ _SWITCH = (
 )
 
 
-def _optimizer(args: argparse.Namespace) -> str:
+def optimizer_name(args: argparse.Namespace) -> str:
     """The optimizer the trainer will build, in lower case (--use_8bit_adam, --use_lion_optimizer: older spellings)."""
     if getattr(args, "use_8bit_adam", False):
         return "adamw8bit"
@@ -77,7 +77,7 @@ def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:
     """
     distinct = sorted(set(lrs))
     problems = Problems()
-    name, shown = _optimizer(args), _shown(args)
+    name, shown = optimizer_name(args), _shown(args)
     unet_lr = getattr(args, "unet_lr", None)
     trainers = getattr(args, "learning_rate", None) if unet_lr is None else unet_lr
     if set(distinct) - {trainers} and _relative_step(args, name):
@@ -111,7 +111,7 @@ def check_negative(args: argparse.Namespace, lrs: Iterable[float]) -> None:
 def _note_negative(args: argparse.Namespace, distinct: list[float], problems: Problems) -> None:
     if not distinct or distinct[0] >= 0:
         return
-    reason = _refuses_negative(_optimizer(args))
+    reason = _refuses_negative(optimizer_name(args))
     if reason:
         problems.add(
             f"an LR of {distinct[0]:g} is negative (unlearning), and --optimizer_type {_shown(args)} {reason}."
@@ -149,4 +149,4 @@ def idle_options(args: argparse.Namespace, base: str = "", takes_dropout: bool =
 
 
 def _shown(args: argparse.Namespace) -> str:
-    return getattr(args, "optimizer_type", None) or _optimizer(args)
+    return getattr(args, "optimizer_type", None) or optimizer_name(args)

@@ -87,7 +87,10 @@ PARSERS: dict[str, Parser] = {
     "loraplus_text_encoder_lr_ratio": values.ratio,
     **{f"loraplus_{component}_lr_ratio": values.ratio for component in COMPONENTS},
     **RANK_PARSERS,
+    "resume_grid": _choice(("remap", "keep", "error")),
 }
+OF_THE_RUN = frozenset({"resume_grid"})
+"""Keys that say how a run goes, not which LRs or ranks it has: they do not switch a grid on."""
 PRESET_KEYS = ("preset", "grid_preset")
 """Both name a preset; the second is for wrapped modules with a ``preset`` of their own (LyCORIS)."""
 SOURCES = frozenset({"grid", *PRESET_KEYS})
@@ -97,7 +100,7 @@ KEYS = frozenset({*PARSERS, "component_lr", *SOURCES})
 # own.
 _NOT_OF_ENCODERS = {
     *("per_layer_lr", "depth_scope", "module_lr", "module_dims", "module_alphas", *SOURCES),
-    *("conv_block_dims", "conv_block_alphas"),
+    *("conv_block_dims", "conv_block_alphas", *OF_THE_RUN),
     *(f"{way}_{stack}_block_indices" for way in ("train", "exclude") for stack in ("double", "single")),
     *("loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"),
 }

@@ -25,7 +25,7 @@ from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_network import GridState, swap_class
 from lr_grid.grid_settings import GridSettings
-from lr_grid.keys import is_grid_key, is_indices
+from lr_grid.keys import OF_THE_RUN, is_grid_key, is_indices
 from lr_grid.network_ranks import check_conv_dim, put_ranks, unasked_convs
 from lr_grid.passed_on import BLOCK_WEIGHTS, INJECTED, NO_UP_SIDE, about_reg_dims
 from lr_grid.placing import read_sites
@@ -173,7 +173,7 @@ class GridModule:
             notices.append(f"--dim_from_weights: the ranks are the file's: {', '.join(from_file)} set nothing")
         ranked = bool(_rank_keys(settings))
         # The wrapped module obeys what it is handed; the grid obeys the rest, a grid file's settings among it.
-        active = bool(settings.preset or settings.given - passed.keys())
+        active = bool(settings.preset or settings.given - passed.keys() - OF_THE_RUN)
         weights = None
         only_named_convs = False
         try:

@@ -17,7 +17,7 @@ from lr_grid.block_curves import weights_of
 from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.grid_settings import GridSettings
 from lr_grid.groups import build_groups
-from lr_grid.keys import is_grid_key, is_indices, split_section
+from lr_grid.keys import OF_THE_RUN, is_grid_key, is_indices, split_section
 from lr_grid.models.blueprint import Blueprint, NetworkBlueprint, known_arguments
 from lr_grid.models.made import Made
 from lr_grid.models.stand_in import StandIn
@@ -90,7 +90,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
         keys = [*sorted(settings.ranks.keys), *(key for key in arguments if split_section(key)[0])]
         problems.add_all(f"{key}: {_IN_A_LOOP}" for key in keys)
     passed = split_off(base, known, arguments, settings, model.layout, problems)
-    active = bool(settings.preset or settings.given - passed.keys())
+    active = bool(settings.preset or settings.given - passed.keys() - OF_THE_RUN)
     obeyed = {key: value for key, value in passed.items() if not problems.about(key)}
     asked = _with_convs(obeyed, settings, known, run) if active else obeyed
     split = asked.get("split_qkv") == "True"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lr_grid.binding import BoundGrid, PartGrid
 from lr_grid.errors import Problems, tell_shared
 from lr_grid.grid_settings import GridSettings
-from lr_grid.keys import EVERY_ENCODER, split_section
+from lr_grid.keys import EVERY_ENCODER, OF_THE_RUN, split_section
 from lr_grid.words import COMPONENTS, MAIN_PART
 
 
@@ -56,6 +56,7 @@ def check_reach(grid: BoundGrid, done: Reach, parts: Sequence[str], problems: Pr
 
 # Keys that speak of more than the U-Net or DiT; the shared LoRA+ ratios are only noted.
 _NOT_OF_MAIN = (
+    *OF_THE_RUN,
     "module_lr",
     "module_dims",
     "module_alphas",

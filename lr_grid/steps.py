@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, finalize, ref
 
 from torch import nn
 from torch.optim import Optimizer
@@ -18,7 +18,7 @@ OnStep = Callable[[Optimizer], None]
 
 
 class StepWatch:
-    """Calls ``before(optimizer)`` and ``after(optimizer)`` round each step, until it is closed.
+    """Calls ``before(optimizer)`` and ``after(optimizer)`` round each step, until it is closed or nobody holds it.
 
     What they raise stops the run, before the step or after it.
     """
@@ -34,24 +34,25 @@ class StepWatch:
         self._before, self._after = before, after
         # torch wraps `step` of a class and of the class it inherits from: one step then calls the hooks twice, nested.
         self._depth = 0
-        self._handles: list[Any] = [
-            register_optimizer_step_pre_hook(self._pre),
-            register_optimizer_step_post_hook(self._post),
+        # torch's list of hooks must not keep a network alive that nobody else holds.
+        this = ref(self)
+        handles = [
+            register_optimizer_step_pre_hook(_weak(this, StepWatch._pre)),
+            register_optimizer_step_post_hook(_weak(this, StepWatch._post)),
         ]
+        self._remove = finalize(self, _remove, handles)
 
     def close(self) -> None:
         """No more calls."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self._remove()
 
-    def _pre(self, optimizer: Any, *_: Any) -> None:
+    def _pre(self, optimizer: Optimizer) -> None:
         if self._holds(optimizer):
             self._depth += 1
             if self._depth == 1:
                 self._before(optimizer)
 
-    def _post(self, optimizer: Any, *_: Any) -> None:
+    def _post(self, optimizer: Optimizer) -> None:
         if self._depth and self._holds(optimizer):
             self._depth -= 1
             if self._depth == 0 and self._after is not None:
@@ -63,3 +64,17 @@ class StepWatch:
             held = any(id(p) in self._ids for group in optimizer.param_groups for p in group["params"])
             self._ours[optimizer] = held
         return held
+
+
+def _weak(this: ReferenceType[StepWatch], method: Callable[..., None]) -> Callable[..., None]:
+    def hook(optimizer: Any, *_: Any) -> None:
+        watch = this()
+        if watch is not None:
+            method(watch, optimizer)
+
+    return hook
+
+
+def _remove(handles: Iterable[Any]) -> None:
+    for handle in handles:
+        handle.remove()

@@ -41,7 +41,8 @@ def test_without_grid_arguments_the_groups_are_the_wrapped_modules():
         network = make_network(model, **arguments)
         groups, texts = start(network, model)
         assert texts == descriptions
-        assert [(g["lr"], len(g["params"]), sorted(g)) for g in groups] == [
+        # The names, and a note of the run, are for the saved state.
+        assert [(g["lr"], len(g["params"]), sorted(g.keys() - {"param_names", "lr_grid"})) for g in groups] == [
             (g["lr"], len(g["params"]), sorted(g)) for g in expected
         ]
         assert all(torch.equal(a, b) for a, b in zip(network.parameters(), plain.parameters(), strict=True))
@@ -282,54 +283,6 @@ def test_the_plan_is_written_beside_the_lora(tmp_path, capsys):
     assert capsys.readouterr().out.startswith(
         "[lr_grid] model=flux strategy=flat base_lr=0.0001 groups=3 params=84 modules=42"
     )
-
-
-def resumable(tmp_path, grid, **args):
-    """A state folder saved under a grid."""
-    model = Flux()
-    network = make_network(model, **grid)
-    groups, _ = start(network, model, **args)
-    optimizer = torch.optim.AdamW(groups, lr=1e-4)
-    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5)  # sets initial_lr, halves lr
-    state = tmp_path / "state"
-    state.mkdir()
-    torch.save(optimizer.state_dict(), state / "optimizer.bin")
-    save_file(network.state_dict(), str(state / "model.safetensors"))
-    return str(state)
-
-
-def test_resume_under_the_same_grid_is_let_through(tmp_path):
-    state = resumable(tmp_path, {"ffn_lr": "2x"})
-    model = Flux()
-    start(make_network(model, ffn_lr="2x"), model, resume=state)
-
-
-@pytest.mark.parametrize(
-    ("grid", "message"),
-    [
-        ({"ffn_lr": "3x"}, "bring its old LRs back"),
-        ({"train_components": "ffn"}, "trains other parameters"),
-    ],
-)
-def test_resume_under_another_grid_is_refused(tmp_path, grid, message):
-    state = resumable(tmp_path, {"ffn_lr": "2x"})
-    model = Flux()
-    with pytest.raises(GridError, match=message):
-        start(make_network(model, **grid), model, resume=state)
-
-
-def test_resume_of_a_state_without_a_grid_is_refused(tmp_path):
-    state = resumable(tmp_path, {})
-    model = Flux()
-    with pytest.raises(GridError, match="saved without a grid"):
-        start(make_network(model, ffn_lr="2x"), model, resume=state)
-
-
-def test_resume_without_the_grid_of_its_state_is_refused(tmp_path):
-    state = resumable(tmp_path, {"default_lr": "0.5x"})
-    model = Flux()
-    with pytest.raises(GridError, match="saved under a grid"):
-        start(make_network(model), model, resume=state)
 
 
 def test_prepare_network_is_free_of_side_effects_on_the_arguments():

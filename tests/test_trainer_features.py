@@ -249,17 +249,6 @@ def test_lycoris_in_the_trainer(sd15):
     assert {round(lr, 9) for name, lr in lrs.items() if "attn1" in name} == {1e-3, 2e-3}
 
 
-def test_resume_goes_on_under_the_same_grid_and_refuses_another(sd15):
-    grid = ["self_attn_lr=2x", "depth_strategy=linear", "default_lr=5e-4"]
-    first = sd15("first", *grid, extra=["--save_state"], steps=2).expect_success()
-    again = sd15("again", *grid, extra=[f"--resume={first.state_folder}"], steps=4).expect_success()
-    assert len(again.probe()["steps"]) == 2
-    assert [g["param_names"] for g in again.probe()["groups"]] == [g["names"] for g in again.probe()["groups"]]
-    other = sd15("other", "self_attn_lr=3x", *grid[1:], extra=[f"--resume={first.state_folder}"], steps=4)
-    assert other.returncode != 0
-    assert "the state would bring its old LRs back" in other.text
-
-
 def test_a_grid_file_does_what_the_arguments_do(sd15, tmp_path):
     (tmp_path / "grid.toml").write_text(
         'self_attn_lr = "2x"\ndepth_strategy = "linear"\n[block_lr_weight]\n"unet_1-8" = 0.5\n', encoding="utf-8"

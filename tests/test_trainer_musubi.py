@@ -183,12 +183,13 @@ def test_frozen_blocks_keep_their_trained_weights_and_get_no_gradient(musubi, tm
     }
     assert all(clip["outside_with_grad"] == 0 for clip in second.probe()["clips"])
 
-    # A state saved under a grid goes on under the same one only.
+    # A state saved under a grid goes on under the same one, and is carried over to another.
     resume = [f"--resume={first.state_folder}"]
-    train(musubi, tmp_path, "wan", module, ["ffn_lr=2x"], "same", extra=resume).expect_success()
-    other = train(musubi, tmp_path, "wan", module, ["ffn_lr=3x"], "other", extra=resume)
-    assert other.returncode != 0
-    assert "the state would bring its old LRs back" in other.text
+    same = train(musubi, tmp_path, "wan", module, ["ffn_lr=2x"], "same", extra=resume).expect_success()
+    other = train(musubi, tmp_path, "wan", module, ["ffn_lr=3x", "loraplus_lr_ratio=2"], "other", extra=resume)
+    assert other.expect_success().probe()["moments"] == same.probe()["moments"] != {}
+    assert "carried over by name" in other.text
+    assert {round(lr, 9) for name, lr in other.learning_rates().items() if "_ffn_" in name} == {3e-3, 6e-3}
 
 
 def test_base_weights_are_merged_as_upstream_does(musubi, tmp_path):

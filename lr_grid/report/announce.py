@@ -25,7 +25,7 @@ def announce(
 
     In a run on several processes only the first one speaks. ``quiet``: nothing is printed.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not _is_first():
         return
     if not quiet:
         print(render(plan, len(groups), sum(len(group["params"]) for group in groups)), flush=True)
@@ -40,6 +40,16 @@ def announce(
         drawn = _draw(plan, path.with_suffix(".png"))
         if not quiet:
             print(f"{PREFIX} the whole plan: {path}{drawn}", flush=True)
+
+
+def say(line: str) -> None:
+    """Prints a line about the run, as the grid is printed: in the first process only."""
+    if _is_first():
+        print(f"{PREFIX} {line}", flush=True)
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _draw(plan: Plan, path: Path) -> str:

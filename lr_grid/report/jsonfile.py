@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lr_grid
+from lr_grid.files import replace_file
 from lr_grid.memory import OPTIMIZERS
 from lr_grid.plan import Plan
 from lr_grid.report.cells import Cell, Table, tables
@@ -57,6 +58,26 @@ def plan_to_dict(
     }
 
 
+def run_record(plan: Plan, base: str, is_grid: bool, optimizer: str | None) -> str:
+    """What a saved state remembers of the run beside its groups, as JSON.
+
+    Args:
+        optimizer: the trainer's word for it; None where it is not known.
+    """
+    return json.dumps(
+        {
+            "lr_grid": lr_grid.__version__,
+            "network_module": base,
+            "grid": is_grid,
+            "model": plan.family,
+            "base_lr": plan.base_lr,
+            "optimizer": optimizer,
+            "settings": dict(plan.header),
+            "arguments": dict(plan.arguments),
+        }
+    )
+
+
 def _cell_to_dict(table: Table, block: int | None, component: str, cell: Cell) -> dict[str, Any]:
     """One cell: lists hold the distinct values of its modules."""
     made = [row for row in cell.rows if row.saved and row.rank]
@@ -77,6 +98,10 @@ def _cell_to_dict(table: Table, block: int | None, component: str, cell: Cell) -
 
 
 def write_plan(data: dict[str, Any], path: Path) -> None:
-    """Writes the JSON, making its folder."""
+    """Writes the JSON whole or not at all, making its folder.
+
+    Raises: OSError.
+    """
+    text = json.dumps(data, indent=1) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,6 +49,7 @@ class Probe:
             self._find_network(p for group in groups for p in group["params"])
             self.report["optimizer"] = type(optimizer).__name__
             self.report["groups"] = [self._group_names(group) for group in groups]
+            self.report["moments"] = self._moments(optimizer)
         outside = self._outside(p for group in groups for p in group["params"])
         self.report["steps"].append(
             {
@@ -62,6 +64,14 @@ class Probe:
                 "outside_with_grad": sum(p.grad is not None for p in outside),
             }
         )
+
+    def _moments(self, optimizer: Any) -> dict[str, str]:
+        """Of what a resumed optimizer holds of each parameter before its first step: a digest of the first moment."""
+        return {
+            self._names.get(id(p), "?"): hashlib.sha256(held["exp_avg"].float().numpy().tobytes()).hexdigest()
+            for p, held in optimizer.state.items()
+            if "exp_avg" in held
+        }
 
     def after_step(self, *_: Any) -> None:
         self._depth -= 1

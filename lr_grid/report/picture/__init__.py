@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lr_grid.errors import did_you_mean
+from lr_grid.files import replace_file
 from lr_grid.plan import Plan
 from lr_grid.report.picture.drawing import draw
 from lr_grid.report.picture.lr_view import lr_view
@@ -79,11 +80,12 @@ def _save(make: Callable[[], Figure], path: str | Path) -> Figure:
         raise ValueError(f"the picture of a plan is a {' or '.join(SUFFIXES)} file, not {path.name!r}")
     figure = make()
     if suffix == ".svg":
-        figure.savefig(path, metadata={"Date": None})  # without a date the same plan gives the same file
+        # without a date the same plan gives the same file
+        replace_file(path, lambda temporary: figure.savefig(temporary, metadata={"Date": None}))
     else:
         # A palette takes a third of the bytes, and no eye sees the difference.
         picture = pixels(figure).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        picture.save(path)
+        replace_file(path, picture.save)
     return figure
 
 
