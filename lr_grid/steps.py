@@ -34,6 +34,7 @@ class StepWatch:
         self._before, self._after = before, after
         # torch wraps `step` of a class and of the class it inherits from: one step then calls the hooks twice, nested.
         self._depth = 0
+        self._closed = False
         # torch's list of hooks must not keep a network alive that nobody else holds.
         this = ref(self)
         handles = [
@@ -43,17 +44,19 @@ class StepWatch:
         self._remove = finalize(self, _remove, handles)
 
     def close(self) -> None:
-        """No more calls."""
-        self._remove()
+        """No more calls. May be called from within one."""
+        self._closed = True
+        if not self._depth:  # else torch goes through its hooks just now, and would stumble over one that is taken away
+            self._remove()
 
     def _pre(self, optimizer: Optimizer) -> None:
-        if self._holds(optimizer):
+        if not self._closed and self._holds(optimizer):
             self._depth += 1
             if self._depth == 1:
                 self._before(optimizer)
 
     def _post(self, optimizer: Optimizer) -> None:
-        if self._depth and self._holds(optimizer):
+        if not self._closed and self._depth and self._holds(optimizer):
             self._depth -= 1
             if self._depth == 0 and self._after is not None:
                 self._after(optimizer)

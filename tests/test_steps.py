@@ -92,3 +92,19 @@ def test_living_objects_of_a_class_and_its_subclasses_are_found():
     _, optimizer = make_optimizer(Child)
     assert any(found is optimizer for found in living(torch.optim.SGD))
     assert not any(found is optimizer for found in living(torch.optim.Adam))
+
+
+def test_a_watch_may_close_itself_though_others_watch_too():
+    parameter, optimizer = make_optimizer()
+    seen = []
+
+    def once(_):
+        seen.append("first")
+        first.close()
+
+    first = StepWatch([parameter], once)
+    second = StepWatch([parameter], lambda _: seen.append("second"))
+    for _ in range(3):
+        optimizer.step()
+    second.close()
+    assert seen == ["first", "second", "second", "second"]
