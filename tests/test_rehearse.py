@@ -6,11 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from tests.trainers.every import chosen
-from tests.trainers.musubi import Musubi
-from tests.trainers.rehearsals import DATASET, TRAINING, Stage
-from tests.trainers.sd_scripts import SdScripts
+from trainers.every import chosen
+from trainers.musubi import Musubi
+from trainers.rehearsals import DATASET, TRAINING, Stage
+from trainers.sd_scripts import SdScripts
 
 pytestmark = pytest.mark.trainer
 

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_ONE_PATH = ("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.chown", "os.utime")
+_ONE_PATH = {
+    "os.mkdir": 2,
+    "os.remove": 1,
+    "os.rmdir": 1,
+    "os.chmod": 2,
+    "os.chown": 3,
+    "os.utime": 3,
+    "os.truncate": -1,
+}
+"""Event -> where its arguments have the open folder that a relative path counts from; -1: nowhere."""
 _TWO_PATHS = ("os.rename", "os.link")
 _LOCAL = ("127.0.0.1", "::1", "localhost", "", None)
 
@@ -48,15 +57,12 @@ class Fence:
         if writes:
             self._path(path, "write")
 
-    def _one(self, args: tuple[Any, ...]) -> None:
-        self._path(args[0], "change")
-
     def _two(self, args: tuple[Any, ...]) -> None:
-        self._path(args[0], "change")
-        self._path(args[1], "change")
+        self._path(args[0], "change", args[2])
+        self._path(args[1], "change", args[3])
 
     def _symlink(self, args: tuple[Any, ...]) -> None:
-        self._path(args[1], "write")
+        self._path(args[1], "write", args[2])
 
     def _connect(self, args: tuple[Any, ...]) -> None:
         address = args[1]
@@ -67,10 +73,10 @@ class Fence:
         if args[0] not in _LOCAL:
             self._refuse(f"look up {args[0]}")
 
-    def _path(self, path: Any, what: str) -> None:
+    def _path(self, path: Any, what: str, folder: int = -1) -> None:
         if isinstance(path, int) or path is None:  # an open file
             return
-        real = os.path.realpath(os.fsdecode(path))
+        real = os.path.realpath(os.path.join(_name_of(folder), os.fsdecode(path)))
         if real.startswith("/dev/") or any(real == root or real.startswith(root + os.sep) for root in self.allowed):
             return
         if what == "change" and os.path.isdir(real):  # makedirs(exist_ok=True) of a folder that is there
@@ -83,12 +89,35 @@ class Fence:
         raise PermissionError(errno.EACCES, f"lr-grid rehearse does not {what}")
 
 
+def _one(at: int) -> Callable[[Fence, tuple[Any, ...]], None]:
+    def check(fence: Fence, args: tuple[Any, ...]) -> None:
+        fence._path(args[0], "change", args[at] if at > 0 else -1)
+
+    return check
+
+
+def _name_of(folder: int) -> str:
+    """The path of an open folder; empty for none (-1) and where the system does not tell."""
+    if folder < 0:
+        return ""
+    try:
+        return os.readlink(f"/proc/self/fd/{folder}")
+    except OSError:
+        pass
+    try:  # macOS
+        import fcntl
+
+        return os.fsdecode(fcntl.fcntl(folder, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))  # type: ignore[attr-defined]
+    except (ImportError, AttributeError, OSError):
+        return ""
+
+
 _CHECKS: dict[str, Callable[[Fence, tuple[Any, ...]], None]] = {
     "open": Fence._open,
     "os.symlink": Fence._symlink,
     "socket.connect": Fence._connect,
     "socket.getaddrinfo": Fence._look_up,
-    **dict.fromkeys(_ONE_PATH, Fence._one),
+    **{event: _one(at) for event, at in _ONE_PATH.items()},
     **dict.fromkeys(_TWO_PATHS, Fence._two),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,12 +36,12 @@ class Measure:
         self,
         network: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
-        args: argparse.Namespace,
+        resume: str | None,
         job: Job,
         optimizers: Optimizers,
         report: Report,
     ) -> None:
-        self.report, self.args, self.optimizer = report, args, optimizer
+        self.report, self.resume, self.optimizer = report, resume, optimizer
         self.asked, self.optimizers = optimizers.asked, optimizers
         self.held = [p for group in optimizer.param_groups for p in group["params"]]
         self.cells = Cells(network, optimizers.asked.groups if optimizers.asked else optimizer.param_groups)
@@ -83,7 +82,7 @@ class Measure:
 
     def _tell_resume(self) -> None:
         """What came back of a saved state. (Its moments are not the same everywhere: the measuring starts without.)"""
-        folder = getattr(self.args, "resume", None)
+        folder = self.resume
         if not folder:
             return
         states = [self.optimizer.state.get(p) for p in self.held]

@@ -28,6 +28,7 @@ class Rehearsal:
         self.schedule = Schedule(report)
         self.measure: Measure | None = None
         self.dataset: Any = None
+        self.resume: str | None = None
         self.parsers: list[argparse.ArgumentParser] = []
 
     def watch_parsers(self) -> None:
@@ -50,6 +51,7 @@ class Rehearsal:
         self.report.verify(
             "arguments", f"{self.job.name} took them: {len(given)} of {len(values)} differ from its defaults"
         )
+        self.resume = getattr(args, "resume", None)  # lr-grid's own resume may put another folder in its place
         hook_pretrained(self.report)
         overrides.redirect(args, self.job, self.report)
 
@@ -75,7 +77,8 @@ class Rehearsal:
             tell_dataset(self.dataset, self.args, self.report)
         quiet_norms(unwrapped)
         held = accelerator._optimizers[-1]
-        return Measure(unwrapped, getattr(held, "optimizer", held), self.args, self.job, self.optimizers, self.report)
+        optimizer = getattr(held, "optimizer", held)
+        return Measure(unwrapped, optimizer, self.resume, self.job, self.optimizers, self.report)
 
     def end(self, error: BaseException | None) -> None:
         """The script is over, one way or another."""

@@ -87,7 +87,7 @@ def _tell_given(measure: Measure, schedule: Schedule, tolerance: float) -> None:
         common = median(factors.values())
         off = {i for i, factor in factors.items() if _off(factor, common, tolerance)}
         if off and not schedule.found and not measure.optimizers.found:
-            where = "resume" if getattr(measure.args, "resume", None) else "scheduler"
+            where = "resume" if measure.resume else "scheduler"
             shown = _examples(measure, {i: step.lrs[i] or 0.0 for i in off}, {i: asked[i] * common for i in off}, "has")
             measure.report.find(where, f"at step {number}, {len(off)} tensors stand at another LR: {shown}")
             return
