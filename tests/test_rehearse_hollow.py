@@ -153,10 +153,12 @@ fence.put_up()
 os.rename(inside / "new" / "a.txt", inside / "b.txt")
 (inside / "more" / "deep").mkdir(parents=True)
 (inside / "more" / "deep" / "c.txt").write_text("x")
+os.symlink(outside / "kept.txt", inside / "more" / "link.txt")
 shutil.rmtree(inside / "more")  # removes by open folders and bare names
 assert (outside / "kept.txt").read_text() == "kept"
 os.makedirs(outside, exist_ok=True)
 open(os.devnull, "w").close()
+os.symlink(outside / "kept.txt", inside / "link.txt")
 def refused(do):
     try:
         do()
@@ -172,6 +174,7 @@ tries = [
     lambda: os.rename(inside / "b.txt", outside / "b.txt"),
     lambda: os.symlink(inside, outside / "link"),
     lambda: (outside / "kept.txt").chmod(0),
+    lambda: (inside / "link.txt").write_text("x"),
     lambda: os.remove("kept.txt", dir_fd=os.open(outside, os.O_RDONLY)),
     lambda: os.mkdir("new", dir_fd=os.open(outside, os.O_RDONLY)),
     lambda: socket.create_connection(("192.0.2.1", 80), timeout=1),

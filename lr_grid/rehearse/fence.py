@@ -24,7 +24,9 @@ _ONE_PATH = {
     "os.truncate": -1,
 }
 """Event -> where its arguments have the open folder that a relative path counts from; -1: nowhere."""
+_ENTRIES = ("os.mkdir", "os.remove", "os.rmdir")
 _TWO_PATHS = ("os.rename", "os.link")
+_ENTRY = "change"
 _LOCAL = ("127.0.0.1", "::1", "localhost", "", None)
 
 
@@ -58,11 +60,11 @@ class Fence:
             self._path(path, "write")
 
     def _two(self, args: tuple[Any, ...]) -> None:
-        self._path(args[0], "change", args[2])
-        self._path(args[1], "change", args[3])
+        self._path(args[0], _ENTRY, args[2])
+        self._path(args[1], _ENTRY, args[3])
 
     def _symlink(self, args: tuple[Any, ...]) -> None:
-        self._path(args[1], "write", args[2])
+        self._path(args[1], _ENTRY, args[2])
 
     def _connect(self, args: tuple[Any, ...]) -> None:
         address = args[1]
@@ -76,10 +78,13 @@ class Fence:
     def _path(self, path: Any, what: str, folder: int = -1) -> None:
         if isinstance(path, int) or path is None:  # an open file
             return
-        real = os.path.realpath(os.path.join(_name_of(folder), os.fsdecode(path)))
+        full = os.path.join(_name_of(folder), os.fsdecode(path))
+        head, name = os.path.split(os.path.abspath(full))
+        # To remove or to rename a link changes the link, to write to it changes what it stands for.
+        real = os.path.join(os.path.realpath(head), name) if what == _ENTRY else os.path.realpath(full)
         if real.startswith("/dev/") or any(real == root or real.startswith(root + os.sep) for root in self.allowed):
             return
-        if what == "change" and os.path.isdir(real):  # makedirs(exist_ok=True) of a folder that is there
+        if what == _ENTRY and os.path.isdir(real):  # makedirs(exist_ok=True) of a folder that is there
             raise FileExistsError(errno.EEXIST, "lr-grid rehearse: exists", real)
         self._refuse(f"{what} {real}")
 
@@ -89,9 +94,9 @@ class Fence:
         raise PermissionError(errno.EACCES, f"lr-grid rehearse does not {what}")
 
 
-def _one(at: int) -> Callable[[Fence, tuple[Any, ...]], None]:
+def _one(at: int, what: str) -> Callable[[Fence, tuple[Any, ...]], None]:
     def check(fence: Fence, args: tuple[Any, ...]) -> None:
-        fence._path(args[0], "change", args[at] if at > 0 else -1)
+        fence._path(args[0], what, args[at] if at > 0 else -1)
 
     return check
 
@@ -117,7 +122,7 @@ _CHECKS: dict[str, Callable[[Fence, tuple[Any, ...]], None]] = {
     "os.symlink": Fence._symlink,
     "socket.connect": Fence._connect,
     "socket.getaddrinfo": Fence._look_up,
-    **{event: _one(at) for event, at in _ONE_PATH.items()},
+    **{event: _one(at, _ENTRY if event in _ENTRIES else "write to") for event, at in _ONE_PATH.items()},
     **dict.fromkeys(_TWO_PATHS, Fence._two),
 }
 

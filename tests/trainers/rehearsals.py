@@ -16,7 +16,7 @@ from .installed import InstalledTrainer
 HERE = Path(__file__).parent
 DATASET = """[general]
 caption_extension = ".txt"
-enable_bucket = true
+enable_bucket = false
 [[datasets]]
 resolution = 64
 batch_size = 2
