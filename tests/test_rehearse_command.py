@@ -158,6 +158,50 @@ def test_a_script_that_is_not_here_is_told_by_the_child(tmp_path: Path, monkeypa
     assert data["verified"] == data["findings"] == []
 
 
+@pytest.mark.parametrize(
+    ("child", "told"),
+    [
+        ("echo loading; sleep 60", "no end after 1 s (--timeout); its last line: loading"),
+        ("echo loading; kill -9 $$", "signal 9) without a report: loading"),
+        ("echo broken; exit 3", "exit code 3) without a report: broken"),
+    ],
+)
+def test_a_child_that_hangs_or_dies_is_told(child: str, told: str, tmp_path: Path, capsys) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exit 0\n{child}\n', encoding="utf-8")
+    python.chmod(0o755)
+    options = ["--json", "--timeout", "1", "--python", str(python)]
+    assert main(["rehearse", *options, "--", "python", "train_network.py"]) == 2
+    assert told in json.loads(capsys.readouterr().out)["impossible"]
+
+
+def test_the_temporary_folder_is_removed_or_kept_as_asked(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    words = ["--", "python", str(tmp_path / "train_network.py")]
+    assert main(["rehearse", "--json", *words]) == 2
+    assert list(tmp_path.iterdir()) == []
+    capsys.readouterr()
+    assert main(["rehearse", "--json", "--keep", *words]) == 2
+    kept = Path(json.loads(capsys.readouterr().out)["folder"])
+    assert kept.parent == tmp_path
+    assert (kept / "output.txt").is_file()
+
+
+SCRIPT = """
+import sys
+if __name__ == "__main__":
+    {}
+"""
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(0)", "pass"])
+def test_a_script_that_is_another_s_is_not_passed(ending: str, tmp_path: Path, capsys) -> None:
+    script = tmp_path / "train_network.py"
+    script.write_text(SCRIPT.format(ending), encoding="utf-8")
+    assert main(["rehearse", "--json", "--", "python", str(script)]) == 2
+    assert "has no NetworkTrainer" in json.loads(capsys.readouterr().out)["impossible"]
+
+
 def test_the_parent_needs_no_torch() -> None:
     code = (
         "import sys; import lr_grid.cli.rehearse, lr_grid.rehearse.run, lr_grid.rehearse.command;"

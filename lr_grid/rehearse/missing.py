@@ -20,6 +20,7 @@ def need(owner: Any, name: str, of: str) -> Any:
     """
     found = getattr(owner, name, None)
     if found is None:
-        where = getattr(owner, "__name__", type(owner).__name__)
-        raise CannotRehearse(f"this version of {of} has no {where}.{name}: it cannot be rehearsed")
+        where = getattr(owner, "__name__", "__main__")
+        full = name if where == "__main__" else f"{where}.{name}"
+        raise CannotRehearse(f"this version of {of} has no {full}: it cannot be rehearsed")
     return found

@@ -13,7 +13,6 @@ _TRACKERS_INSTALLED = {"wandb": "wandb", "tensorboard": "tensorboard", "all": "t
 _KERNELS = {"xformers": "xformers", "flash_attn": "flash_attn", "mem_eff_attn": "", "sage_attn": "", "flash3": ""}
 """Flag of an attention kernel -> the package it needs."""
 _QUIET: dict[str, Any] = {
-    "output_config": False,
     "console_log_file": None,
     "huggingface_repo_id": None,
     "save_state_to_huggingface": False,

@@ -10,7 +10,7 @@ import torch
 
 from lr_grid.rehearse import overrides
 from lr_grid.rehearse.dataset import tell_dataset
-from lr_grid.rehearse.job import Job, Report
+from lr_grid.rehearse.job import PASSED, Job, Report
 from lr_grid.rehearse.measure import Measure
 from lr_grid.rehearse.missing import Finished
 from lr_grid.rehearse.optimizer import Optimizers
@@ -86,10 +86,9 @@ class Rehearsal:
             self.measure.close()
             self.schedule.judge()
             self.measure.judge(self.schedule, stopped=error is not None and not isinstance(error, Finished))
-        elif error is None or isinstance(error, Finished):
-            self.report.find(
-                "steps", "the trainer ended before its first step, without an error of its own: see its last lines"
-            )
+        elif self.report.code == PASSED:  # no images, --help, ...
+            text = "the trainer ended before its first step, without an error of its own: see its last lines"
+            self.report.find("steps", text)
 
 
 def quiet_norms(network: Any) -> None:

@@ -78,7 +78,7 @@ def _run(python: str, scratch: Path, timeout: float, launch: dict[str, str]) -> 
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            ending = f"no end after {timeout:.0f} s (--timeout); its last line: {_last(log, 1) or '(none)'}"
+            ending = f"no end after {timeout:g} s (--timeout); its last line: {_last(log, 1) or '(none)'}"
             return Report(impossible=ending)
         except BaseException:
             process.kill()
