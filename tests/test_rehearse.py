@@ -120,7 +120,7 @@ MUSUBI = {
     "hv": ("hv_train_network.py", "lora", "--guidance_scale=1.0"),
     "kontext": ("flux_kontext_train_network.py", "lora_flux"),
     "flux2": ("flux_2_train_network.py", "lora_flux_2", "--model_version=klein-base-4b"),
-    "krea2": ("krea2_train_network.py", "lora_krea2"),
+    "krea2": ("krea2_train_network.py", "lora_krea2", "--fp8_scaled"),
     "hv15": ("hv_1_5_train_network.py", "lora_hv_1_5", "--task=t2v"),
     "fpack": ("fpack_train_network.py", "lora_framepack"),
 }
