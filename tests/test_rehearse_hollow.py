@@ -241,7 +241,7 @@ def rehearsed(make: Any, lrs: list[float], scheduler: Any = None, steps: int = 4
     scheduler = scheduler or (lambda one: torch.optim.lr_scheduler.LambdaLR(one, lambda step: 1.0))
     lr_scheduler = schedule.made(scheduler, optimizer, args)
     job = Job("", "", "", "sd-scripts", (), "", steps)
-    measure = Measure(network, optimizer, None, job, optimizers, report)
+    measure = Measure(network, optimizer, None, job, optimizers, schedule, report)
     for _ in range(steps):
         measure.loss().backward()
         optimizer.step()
@@ -249,7 +249,7 @@ def rehearsed(make: Any, lrs: list[float], scheduler: Any = None, steps: int = 4
         optimizer.zero_grad()
     measure.close()
     schedule.judge()
-    measure.judge(schedule, stopped=False)
+    measure.judge(stopped=False)
     return report
 
 
@@ -353,6 +353,8 @@ def test_an_optimizer_for_gpus_only_is_stood_in_for_and_said_so() -> None:
         (ValueError("no images"), "ValueError: no images", ""),
         (NotImplementedError("Cannot copy out of meta tensor; no data!"), "", "base model's values"),
         (RuntimeError("Found no NVIDIA driver on your system"), "", "needs a GPU"),
+        (OSError("Cannot load model me/none: model is not cached locally and"), "", "would download a file"),
+        (OSError("[Errno 2] No such file: 'a.toml'"), "OSError", ""),
         (PermissionError(13, "lr-grid rehearse does not write /a"), "", "the trainer needs to write /a"),
         (CannotRehearse("this version has no x"), "", "this version has no x"),
     ],

@@ -13,6 +13,7 @@ from lr_grid.rehearse.missing import CannotRehearse, Finished
 _OURS = os.sep + os.path.join("lr_grid", "rehearse") + os.sep
 _NO_WEIGHTS = re.compile(r"meta tensor|device meta|'meta'|meta device|on device meta|must be on the same device", re.I)
 _NO_GPU = re.compile(r"\bcuda\b|\btriton\b|\bNVIDIA\b|\bROCm\b", re.I)
+_DOWNLOAD = re.compile(r"not cached locally|couldn't connect to|cannot find the requested files|outgoing traffic", re.I)
 _LINES, _WIDTH = 3, 200
 
 
@@ -36,6 +37,8 @@ def tell_error(error: BaseException, report: Report) -> None:
     where = _where(error)
     if "lr-grid rehearse does not" in text:
         report.impossible = f"the trainer needs to {text.partition('does not ')[2]} ({where})"
+    elif isinstance(error, OSError) and _DOWNLOAD.search(text):
+        report.impossible = f"the run would download a file that is not on this machine: {text} ({where})"
     elif _NO_WEIGHTS.search(text):
         report.impossible = (
             f"something needs the base model's values, which a rehearsal does not have: {text} ({where})"

@@ -11,7 +11,7 @@ from lr_grid.rehearse.cells import Cells
 from lr_grid.rehearse.corner import keep_corners, start_over
 from lr_grid.rehearse.job import Job, Report
 from lr_grid.rehearse.optimizer import Optimizers
-from lr_grid.rehearse.schedule import Schedule
+from lr_grid.rehearse.schedule import Schedule, initial_lrs
 from lr_grid.rehearse.tell import tell_movement
 from lr_grid.steps import StepWatch
 
@@ -39,10 +39,11 @@ class Measure:
         resume: str | None,
         job: Job,
         optimizers: Optimizers,
+        schedule: Schedule,
         report: Report,
     ) -> None:
         self.report, self.resume, self.optimizer = report, resume, optimizer
-        self.asked, self.optimizers = optimizers.asked, optimizers
+        self.asked, self.optimizers, self.schedule = optimizers.asked, optimizers, schedule
         self.held = [p for group in optimizer.param_groups for p in group["params"]]
         self.cells = Cells(network, optimizers.asked.groups if optimizers.asked else optimizer.param_groups)
         self.shapes = sum(p.numel() for p in self.held)
@@ -97,17 +98,27 @@ class Measure:
                 f"{wrong} of {len(self.held)} tensors got another tensor's moments from {folder}: their shapes differ",
                 "Resume with the arguments of the saved run, or start from its LoRA with --network_weights",
             )
-        else:
+        now = initial_lrs(self.optimizer)
+        old = [i for i, lr in self.schedule.initial.items() if abs(now.get(i, lr) - lr) > 1e-6 * abs(lr)]
+        if old:
+            first = self.schedule.initial[old[0]]
+            self.report.find(
+                "resume",
+                f"{folder} brings the saved LRs back for {len(old)} tensors (e.g. {now[old[0]]:.3g}, the command says"
+                f" {first:.3g})",
+                "Under lr-grid's module resume_grid=remap makes the new ones count; or go on with --network_weights",
+            )
+        elif not wrong:
             self.report.verify("resume", f"{folder}: {len(loaded)} of {len(self.held)} tensors have saved moments")
         self.report.data["resume"] = {"tensors": len(self.held), "with_moments": len(loaded), "wrong_shapes": wrong}
 
-    def judge(self, schedule: Schedule, stopped: bool) -> None:
+    def judge(self, stopped: bool) -> None:
         """Tells what was measured.
 
         Args:
             stopped: an error stopped the run: what was not measured is its fault.
         """
-        tell_movement(self, schedule, TOLERANCE, stopped)
+        tell_movement(self, self.schedule, TOLERANCE, stopped)
 
     def best_step(self) -> Step | None:
         """The last step in which anything moved."""

@@ -78,14 +78,14 @@ class Rehearsal:
         quiet_norms(unwrapped)
         held = accelerator._optimizers[-1]
         optimizer = getattr(held, "optimizer", held)
-        return Measure(unwrapped, optimizer, self.resume, self.job, self.optimizers, self.report)
+        return Measure(unwrapped, optimizer, self.resume, self.job, self.optimizers, self.schedule, self.report)
 
     def end(self, error: BaseException | None) -> None:
         """The script is over, one way or another."""
         if self.measure is not None:
             self.measure.close()
             self.schedule.judge()
-            self.measure.judge(self.schedule, stopped=error is not None and not isinstance(error, Finished))
+            self.measure.judge(stopped=error is not None and not isinstance(error, Finished))
         elif self.report.code == PASSED:  # no images, --help, ...
             text = "the trainer ended before its first step, without an error of its own: see its last lines"
             self.report.find("steps", text)

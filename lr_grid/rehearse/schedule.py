@@ -27,8 +27,9 @@ class Schedule:
         self.lrs: list[list[float]] = []
         """Step -> LR of each thin group."""
         self.name = ""
+        self.initial: dict[int, float] = {}
+        """Parameter id -> the LR (absolute) that the scheduler scales, before a saved state is loaded."""
         self.found = False
-        self.warmup = 0
 
     def made(self, make: Callable[[Any], Any], optimizer: Any, args: Any) -> Any:
         """Lets the trainer make its scheduler; then once more for a copy of the optimizer with a few groups, which is
@@ -41,6 +42,7 @@ class Schedule:
         thin = _thin(optimizer, asked)
         real = make(optimizer)
         self.name = type(real).__name__
+        self.initial = initial_lrs(optimizer)
         if thin is None or not hasattr(real, "get_last_lr"):
             return real
         self.base = [group["lr"] for group in thin.param_groups]
@@ -109,8 +111,13 @@ class Schedule:
         """The steps worth telling: the first, the end of the warm-up, the middle, the last."""
         last = len(tops) - 1
         peak = next(step for step, top in enumerate(tops) if top >= max(tops) * (1 - 1e-9))
-        self.warmup = peak
         return sorted({0, peak, last // 2, last})
+
+
+def initial_lrs(optimizer: Any) -> dict[int, float]:
+    """Parameter id -> the LR (absolute) that the scheduler scales; empty without one."""
+    groups = [group for group in optimizer.param_groups if group.get("initial_lr") is not None]
+    return {id(p): float(group["initial_lr"]) for group in groups for p in group["params"]}
 
 
 def _thin(optimizer: Any, asked: list[float | None]) -> Any:

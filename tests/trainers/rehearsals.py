@@ -59,7 +59,7 @@ class Stage:
 
     @property
     def environment(self) -> dict[str, str]:
-        paths = [str(HERE / "torchvision_stand_in")]
+        paths = [str(HERE / "torchvision_stand_in"), str(self.folder)]
         return clean_environment(OMP_NUM_THREADS="1", PYTHONWARNINGS="ignore", PYTHONPATH=":".join(paths))
 
     def model(self, name: str) -> Path:
