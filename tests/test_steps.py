@@ -1,5 +1,7 @@
 """Watching the steps of the optimizer that holds a network's parameters."""
 
+import gc
+
 import pytest
 import torch
 
@@ -88,23 +90,27 @@ def test_a_closed_watch_is_silent_and_an_error_stops_the_step(watched):
     assert torch.equal(parameter, before)
 
 
+def test_a_watch_may_close_itself_in_the_middle_of_a_step_with_others_behind_it(watched):
+    seen, watch = watched
+    parameter, optimizer = make_optimizer()
+    first = StepWatch([parameter], lambda _: first.close())
+    watch(parameter)
+    optimizer.step()
+    assert [word for word, _, _ in seen] == ["before", "after"]
+    optimizer.step()
+    assert len(seen) == 4
+
+
+def test_a_watch_that_nobody_holds_is_gone():
+    parameter, optimizer = make_optimizer()
+    seen = []
+    StepWatch([parameter], seen.append)
+    gc.collect()
+    optimizer.step()
+    assert seen == []
+
+
 def test_living_objects_of_a_class_and_its_subclasses_are_found():
     _, optimizer = make_optimizer(Child)
     assert any(found is optimizer for found in living(torch.optim.SGD))
     assert not any(found is optimizer for found in living(torch.optim.Adam))
-
-
-def test_a_watch_may_close_itself_though_others_watch_too():
-    parameter, optimizer = make_optimizer()
-    seen = []
-
-    def once(_):
-        seen.append("first")
-        first.close()
-
-    first = StepWatch([parameter], once)
-    second = StepWatch([parameter], lambda _: seen.append("second"))
-    for _ in range(3):
-        optimizer.step()
-    second.close()
-    assert seen == ["first", "second", "second", "second"]
