@@ -13,8 +13,10 @@ import importlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.measuring import Options, Skip
@@ -60,7 +62,8 @@ def _quoted(name: str) -> str:
     done = subprocess.run([sys.executable, HERE / f"{name}.py"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr}")
-    return f"## {name}\n\n```\n{done.stdout.strip()}\n```"
+    shown = re.sub(rf"{re.escape(tempfile.gettempdir())}/\S*/", "", done.stdout.strip())  # no folder of this machine
+    return f"## {name}\n\n```\n{shown}\n```"
 
 
 def _head() -> str:
