@@ -13,6 +13,7 @@ from lr_grid.contradictions import contradictions
 from lr_grid.errors import Problems, listed, tell_shared
 from lr_grid.grid_settings import GridSettings
 from lr_grid.keys import EVERY_ENCODER, indices_key, split_section
+from lr_grid.models.counts import whose_blocks
 from lr_grid.module_rules import ModuleRule, first_match
 from lr_grid.sites import Site, Sites
 from lr_grid.values import Rate
@@ -227,8 +228,9 @@ def _bind_indices(
         return
     assert stack is not None
     chosen, bad = indices.resolve(stacks[stack])
+    whose = whose_blocks(stacks if grid.part == MAIN_PART else None)(stack, indices.least_size) if bad else ""
     for problem in bad:
-        problems.add(f"{key}: {problem}; {model} has {describe(stacks)}")
+        problems.add(f"{key}: {problem}; {model} has {describe(stacks)}{whose}")
     taken = grid.trained_blocks if way == "train" else grid.excluded_blocks
     if stack in taken:
         problems.add(f"{key}: the blocks of {stack} are chosen twice: keep one {indices_key(way, '*')} for it")
@@ -250,7 +252,8 @@ def bind_blocks(name: str, values: BlockValues[T] | None, grid: PartGrid, proble
     if values is None:
         return {}
     key = grid.settings.key(name)
-    resolved = values.resolve(grid.layout.stacks, grid.layout.family)
+    whose = whose_blocks(grid.layout.stacks if grid.part == MAIN_PART else None)
+    resolved = values.resolve(grid.layout.stacks, grid.layout.family, whose)
     for problem in resolved.problems:
         hint = ""
         if key.startswith(EVERY_ENCODER):

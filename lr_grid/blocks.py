@@ -19,6 +19,9 @@ from lr_grid.values import is_list
 
 T = TypeVar("T")
 Block = tuple[str, int]
+Hint = Callable[[str | None, int], str]
+"""Of blocks that are not there (the stack, None for a list over all stacks; how many it would have to have): words that
+end the message."""
 
 _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 
@@ -45,6 +48,10 @@ class Resolved(Generic[T]):
     problems: list[str]
 
 
+def _no_hint(stack: str | None, blocks: int) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class BlockValues(Generic[T]):
     """A parsed block setting, not yet held against a model."""
@@ -52,15 +59,15 @@ class BlockValues(Generic[T]):
     entries: tuple[Entry[T], ...] = ()
     positional: tuple[T, ...] | None = None
 
-    def resolve(self, stacks: Mapping[str, int], model: str) -> Resolved[T]:
+    def resolve(self, stacks: Mapping[str, int], model: str, hint: Hint = _no_hint) -> Resolved[T]:
         """Holds the setting against the model's stacks (name -> number of blocks)."""
         if self.positional is not None:
-            return self._resolve_positional(self.positional, stacks, model)
+            return self._resolve_positional(self.positional, stacks, model, hint)
         winner: dict[Block, Entry[T]] = {}
         reach: dict[Entry[T], list[Block]] = {}
         problems: list[str] = []
         for entry in self.entries:
-            problem, blocks = _blocks_of(entry, stacks, model)
+            problem, blocks = _blocks_of(entry, stacks, model, hint)
             if problem:
                 problems.append(problem)
                 continue
@@ -71,15 +78,16 @@ class BlockValues(Generic[T]):
         return Resolved({block: entry.value for block, entry in winner.items()}, reach, problems)
 
     @staticmethod
-    def _resolve_positional(values: tuple[T, ...], stacks: Mapping[str, int], model: str) -> Resolved[T]:
+    def _resolve_positional(values: tuple[T, ...], stacks: Mapping[str, int], model: str, hint: Hint) -> Resolved[T]:
         order = [(stack, i) for stack, n in stacks.items() for i in range(n)]
         if len(values) != len(order):
             layout = ", then ".join(f"{n} in {stack}" for stack, n in stacks.items())
-            return Resolved({}, {}, [f"{len(values)} values, but {model} has {len(order)} blocks ({layout})"])
+            whose = hint(None, len(values))
+            return Resolved({}, {}, [f"{len(values)} values, but {model} has {len(order)} blocks ({layout}){whose}"])
         return Resolved(dict(zip(order, values, strict=True)), {}, [])
 
 
-def _blocks_of(entry: Entry[T], stacks: Mapping[str, int], model: str) -> tuple[str, list[Block]]:
+def _blocks_of(entry: Entry[T], stacks: Mapping[str, int], model: str, hint: Hint) -> tuple[str, list[Block]]:
     """(problem or "", the blocks an entry names)."""
     stack = entry.stack
     if stack is None:
@@ -96,7 +104,8 @@ def _blocks_of(entry: Entry[T], stacks: Mapping[str, int], model: str) -> tuple[
     if entry.first is None or entry.last is None:
         return "", [(stack, i) for i in range(size)]
     if entry.last >= size:
-        return f"{entry.text!r}: block {entry.last} is out of range, {model} has {stack} 0-{size - 1}", []
+        whose = hint(stack, entry.last + 1)
+        return f"{entry.text!r}: block {entry.last} is out of range, {model} has {stack} 0-{size - 1}{whose}", []
     return "", [(stack, i) for i in range(entry.first, entry.last + 1)]
 
 
@@ -166,6 +175,11 @@ class Indices:
     """An index list: ``0-3,7``, ``all`` or ``none``. ``ranges`` None means all."""
 
     ranges: tuple[tuple[int, int], ...] | None
+
+    @property
+    def least_size(self) -> int:
+        """How many blocks the stack has to have."""
+        return 1 + max((last for _, last in self.ranges or ()), default=-1)
 
     def resolve(self, size: int) -> tuple[set[int], list[str]]:
         """(the chosen blocks of a stack of ``size`` blocks, problems)."""

@@ -17,7 +17,16 @@ from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
 from lr_grid.groups import build_groups
-from lr_grid.guards import check_negative, check_optimizer, idle_options, optimizer_name
+from lr_grid.guards import (
+    bending,
+    check_groups,
+    check_negative,
+    check_optimizer,
+    check_repeats,
+    idle_options,
+    optimizer_name,
+    overruled,
+)
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import NOTHING_TRAINS, make_plan
 from lr_grid.proof import Proof
@@ -127,6 +136,8 @@ class GridMixin:
     def prepare_network(self, args: argparse.Namespace) -> None:
         """Called by the trainer before apply_to: the only sight of its arguments."""
         self._grid_state.args = args
+        check_repeats(args)
+        self._grid_state.notices += overruled(args)
         self._grid_state.notices += idle_options(args, self._grid_state.base, self._grid_state.takes_dropout)
         parent = getattr(super(), "prepare_network", None)
         if parent is not None:
@@ -142,7 +153,9 @@ class GridMixin:
             if len(facts) < len(modules) and apply_text_encoder:
                 raise GridError([same_names(state.base)])
             plan = make_plan(state.grid, facts, lrs_of_args(state.args), parts)
-            check_optimizer(state.args, lrs_of_rows(plan.rows))
+            lrs = lrs_of_rows(plan.rows)
+            check_optimizer(state.args, lrs)
+            state.notices += bending(state.args, lrs)
             if state.grid.rank_why:
                 check_ranks(state.args, modules, state.grid.no_lora)
             keep = trained_names(state.args)
@@ -224,6 +237,8 @@ class GridMixin:
         for parameter in state.frozen:
             parameter.requires_grad_(False)
         state.frozen_modules = [modules[r.site.name] for r in state.plan.rows if r.frozen and r.site.name in modules]
+        if state.args is not None:
+            check_groups(state.args, [group["lr"] for group in groups])
         self._grid_announce(groups, groups, descriptions)
         return groups, descriptions
 

@@ -106,15 +106,17 @@ class Proof:
         if not self._own_lrs or not ratios:
             self._raise(wrong)
             return "" if ratios else "; it sets its LR itself"
-        common = ratios[0][0] if any("max_lr" in group for group in optimizer.param_groups) else 1.0
+        # A scheduler with lists of its own (OneCycleLR, CyclicLR) may stand at a multiple of the plan; a state may not.
+        scaled = not self._resumed or any("max_lr" in group for group in optimizer.param_groups)
+        common = ratios[0][0] if scaled and all(_close(ratio, ratios[0][0]) for ratio, _, _ in ratios) else 1.0
         for ratio, name, base in ratios:
-            if not math.isclose(ratio, common, rel_tol=_TOLERANCE):
+            if not _close(ratio, common):
                 lr = self._planned_lr(name)
                 wrong.append(f"{self._where(name)}: LR {base:g}, the plan says {lr:g}")
         self._raise(wrong)
-        if math.isclose(common, 1.0, rel_tol=_TOLERANCE):
+        if _close(common, 1.0):
             return ", at the plan's LRs"
-        return f", at {common:.4g} times the plan's LRs (the scheduler's max_lr)"
+        return f", at {common:.4g} times the plan's LRs (the scheduler takes LRs of its own)"
 
     def _check_shares(self, optimizer: Optimizer) -> None:
         """A schedule multiplies every group's base LR by the same number, or it bends the grid."""
@@ -159,6 +161,10 @@ class Proof:
             raise GridError(
                 [f"first step: the optimizer is not what the plan says: {text}" for text in wrong[:_MOST]] + more
             )
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=_TOLERANCE)
 
 
 def _base_lr(group: Mapping[str, Any]) -> float | None:

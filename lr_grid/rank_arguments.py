@@ -13,6 +13,7 @@ from lr_grid.anatomy import Layout
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import Problems
 from lr_grid.grid_settings import GridSettings
+from lr_grid.models.counts import whose_blocks
 from lr_grid.passed_on import BLOCK_WEIGHTS
 from lr_grid.rank_settings import BLOCK_KEYS
 from lr_grid.ranks import Choice, MadeModule
@@ -66,7 +67,7 @@ def base_ranks_notice(arguments: Mapping[str, Any], settings: GridSettings, base
 def check_lengths(keys: set[str], settings: GridSettings, layout: Layout, problems: Problems) -> None:
     """Notes positional lists of the wrong length among keys that the wrapped module is about to be handed."""
     for key in sorted(keys & set(BLOCK_KEYS)):
-        resolved = settings.ranks.get(key).resolve(layout.stacks, layout.family)
+        resolved = settings.ranks.get(key).resolve(layout.stacks, layout.family, whose_blocks(layout.stacks))
         problems.add_all(f"{key}: {problem}" for problem in resolved.problems)
 
 

@@ -183,6 +183,14 @@ WRONG: dict[str, tuple[str, list[tuple[str, int, str]]]] = {
         FLUX + GRID + 'optimizer_type = "Prodigy"\n',
         [("error", 7, "--optimizer_type Prodigy knows one LR for all groups")],
     ),
+    "an optimizer that nobody measured": (
+        FLUX + GRID + 'optimizer_type = "my.own.Optimizer"\n',
+        [("warning", 7, "--optimizer_type my.own.Optimizer was not measured")],
+    ),
+    "an absolute floor": (
+        FLUX + GRID + 'lr_scheduler_type = "CosineAnnealingLR"\nlr_scheduler_args = ["T_max=9", "eta_min=1e-6"]\n',
+        [("warning", 7, "eta_min=1e-06 is one absolute LR for all groups")],
+    ),
     "an optimizer of one LR, and more": (
         FLUX + 'network_args = [\n  "slef_attn_lr=2x",\n  "ffn_lr=2x",\n]\noptimizer_type = "Prodigy"\n',
         [
@@ -437,6 +445,20 @@ def test_a_command_line_and_its_findings(name: str, tmp_path, monkeypatch) -> No
     command, expected = COMMANDS[name]
     found = [(f.severity, f.place.flag, f.text) for f in check_training(read_training(command, is_text=True))]
     agree(found, expected)
+
+
+def test_an_optimizer_that_the_text_does_not_name_is_not_judged(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = (
+        "flux_train_network.py --network_module networks.lora_flux_grid --learning_rate 1e-4 --network_args ffn_lr=2x"
+        " --optimizer_type {}"
+    )
+    found = {
+        name: [f.text for f in check_training(read_training(command.format(name), is_text=True))]
+        for name in ("$OPTIMIZER", "a.Class")
+    }
+    assert not any("was not measured" in text for text in found["$OPTIMIZER"])
+    assert any("was not measured" in text for text in found["a.Class"])
 
 
 def test_the_list_of_a_config_file_that_the_command_line_replaces(tmp_path, monkeypatch) -> None:

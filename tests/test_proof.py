@@ -101,7 +101,16 @@ def test_a_scheduler_with_a_list_in_the_plans_ratios_passes(started, capsys):
     optimizer = torch.optim.AdamW(groups)
     torch.optim.lr_scheduler.OneCycleLR(optimizer, [10 * group["lr"] for group in groups], total_steps=10)
     optimizer.step()
-    assert "at 10 times the plan's LRs (the scheduler's max_lr)" in capsys.readouterr().out
+    assert "at 10 times the plan's LRs (the scheduler takes LRs of its own)" in capsys.readouterr().out
+
+
+def test_a_cycle_between_lists_in_the_plans_ratios_passes(started, capsys):
+    _, groups = started()
+    optimizer = torch.optim.SGD(groups, momentum=0.9)
+    plan = [group["lr"] for group in groups]
+    torch.optim.lr_scheduler.CyclicLR(optimizer, [0.1 * lr for lr in plan], plan)
+    optimizer.step()
+    assert "at 0.1 times the plan's LRs" in capsys.readouterr().out
 
 
 def test_a_scheduler_that_bends_the_grid_stops_the_run(started):

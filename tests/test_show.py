@@ -229,3 +229,14 @@ def test_a_reader_that_leaves_early_is_no_error():
     command = f"{sys.executable} -m lr_grid show --model sdxl --json | head -c 10; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert (done.stdout[-2:], done.stderr) == ("0\n", "")
+
+
+def test_what_an_optimizer_does_with_the_lrs_is_shown_as_the_run_tells_it(tmp_path, capsys):
+    config = tmp_path / "train.toml"
+    config.write_text(
+        'pretrained_model_name_or_path = "flux1-dev.safetensors"\nnetwork_module = "networks.lora_flux_grid"\n'
+        'network_args = ["ffn_lr=0.5x"]\nlearning_rate = 1.0\n'
+        'optimizer_type = "prodigyplus.ProdigyPlusScheduleFree"\n'
+    )
+    assert main(["show", str(config), "--model", "flux"]) == 0
+    assert "the grid's LRs are factors of it" in " ".join(capsys.readouterr().out.split())

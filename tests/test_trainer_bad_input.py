@@ -194,6 +194,19 @@ CASES = {
         ["--lr_scheduler_type=OneCycleLR"],
         "gives all groups one LR and flattens the grid's 2",
     ),
+    "an absolute floor": (
+        SD,
+        ["ffn_lr=2x"],
+        ["--lr_scheduler_type=CosineAnnealingLR", "--lr_scheduler_args", "T_max=4", "eta_min=5e-4"],
+        "eta_min=0.0005 is one absolute LR for all groups, .* Use eta_min=0, or --lr_scheduler cosine_with_min_lr",
+    ),
+    "the flag twice": (
+        SD,
+        ["ffn_lr=2x"],
+        ["--network_args", "self_attn_lr=1x"],
+        "--network_args is given twice: only the last counts, ffn_lr=2x is dropped. Put all values behind one:"
+        " --network_args ffn_lr=2x self_attn_lr=1x",
+    ),
     "ranks without a file": (SD, ["ffn_lr=2x"], ["--dim_from_weights"], "name it with --network_weights"),
     "no base named": (
         ("train_network.py", "sd15", "lr_grid.network"),

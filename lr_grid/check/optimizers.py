@@ -6,11 +6,13 @@ from lr_grid.arguments import settings_among
 from lr_grid.check.network_module import has_grid
 from lr_grid.check.subject import Subject
 from lr_grid.errors import GridError
-from lr_grid.guards import check_optimizer, idle_options
+from lr_grid.guards import bending, check_optimizer, idle_options
 from lr_grid.keys import is_grid_key
 from lr_grid.models.blueprint import known_arguments
 from lr_grid.plan import Plan, lrs_of_rows
 from lr_grid.quirks import takes_a_dropout
+
+_NAMING = ("optimizer_type", "optimizer_args", "lr_scheduler_type", "lr_scheduler_args")
 
 
 def check_optimizers(subject: Subject, plan: Plan | None, base: str) -> None:
@@ -27,7 +29,11 @@ def check_optimizers(subject: Subject, plan: Plan | None, base: str) -> None:
     subject.tell_each("warning", idle_options(subject.args, base, takes_dropout), "network_dropout")
     if not any(map(is_grid_key, settings_among(base, known_arguments().get(base), config.network_args))):
         return
+    lrs = lrs_of_rows(plan.rows if plan else ())
     try:
-        check_optimizer(subject.args, lrs_of_rows(plan.rows if plan else ()))
+        check_optimizer(subject.args, lrs)
     except GridError as error:
         subject.tell_each("error", error.problems, "optimizer_type")
+    else:
+        if all(map(subject.is_known, _NAMING)):
+            subject.tell_each("warning", bending(subject.args, lrs), "optimizer_type")

@@ -35,13 +35,16 @@ class Asked:
 
     def preview(self) -> Preview:
         """The plan. Raises: GridError with what the run would refuse."""
-        from lr_grid.guards import check_optimizer
+        from lr_grid.guards import bending, check_optimizer
         from lr_grid.plan import lrs_of_rows
         from lr_grid.preview import preview
 
         made = preview(self.model, self.arguments, self.run)
         if self.config is not None and made.is_grid:
-            check_optimizer(argparse.Namespace(**self.config.defaults()), lrs_of_rows(made.plan.rows))
+            args, lrs = argparse.Namespace(**self.config.defaults()), lrs_of_rows(made.plan.rows)
+            check_optimizer(args, lrs)
+            plan = replace(made.plan, notices=(*made.plan.notices, *bending(args, lrs)))
+            made = replace(made, plan=plan)
         return made
 
 

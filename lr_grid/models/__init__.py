@@ -1,8 +1,8 @@
 """The models that lr-grid knows by name: which layers a trainer's network module adapts in each released size.
 
 ``find_model("flux-dev")`` is the way in. The data was read off the trainers' own classes and network modules
-(tests/inventories/blueprints.py), and a test holds it against them. In a run nothing of it is used: there the live
-model is read.
+(tests/inventories/blueprints.py), and a test holds it against them. In a run nothing of it is used but hints in
+messages (counts.py): there the live model is read.
 """
 
 from lr_grid.models.blueprint import Blueprint, Layer, NetworkBlueprint, load

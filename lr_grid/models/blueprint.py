@@ -81,6 +81,12 @@ def load(name: str) -> Blueprint:
     return Blueprint(name, data["title"], data["trainer"], layout, networks)
 
 
+def stacks_of(name: str) -> tuple[str, Mapping[str, int]]:
+    """(title, stacks) of a model in the catalogue, without its layers."""
+    data = _read(name)
+    return data["title"], dict(data["stacks"])
+
+
 @cache
 def known_arguments() -> Mapping[str, frozenset[str]]:
     """Network module -> the keys of --network_args that it takes (import paths without the grid's)."""

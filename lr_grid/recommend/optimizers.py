@@ -72,7 +72,7 @@ _FINDS_ITS_LR = OptimizerClass(
     (1, 1, 1),
     (0, 0, 0),
     "it finds its own LR: set 1. No grid: with different LRs a group it stops at the first step, or uses the first "
-    "group's for all (prodigy-plus-schedule-free, DAdaptAdaGrad and DAdaptAdan take groups)",
+    "group's for all (prodigy-plus-schedule-free takes group LRs, as factors of the step size it finds)",
     "measured: prodigyopt, dadaptation, pytorch_optimizer",
     own_lr=True,
 )

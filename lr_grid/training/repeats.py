@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,21 @@ def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _joined(before: list[Any], after: list[Any]) -> list[Any]:
+    """Both lists in one; of key=value pairs with the same key only the later one."""
+    keys = {key for key, equals, _ in (str(item).partition("=") for item in after) if equals}
+    return [item for item in before if str(item).partition("=")[0] not in keys] + after
+
+
 def tell_repeats(given: Sequence[Given], findings: list[Finding], table: Mapping[str, Option]) -> None:
     """Notes flags of one command line that are given more than once: argparse keeps the last."""
     last: dict[str, Given] = {}
+    whole: dict[str, list[Any]] = {}
     for one in given:
         before = last.get(one.dest) if one.known else None
         last[one.dest] = one
+        if isinstance(one.value, list):
+            whole[one.dest] = _joined(whole.get(one.dest, []), one.value)
         if before is None or not one.known:
             continue
         flag = one.place.flag or f"--{one.dest}"
@@ -27,7 +37,8 @@ def tell_repeats(given: Sequence[Given], findings: list[Finding], table: Mapping
             findings.append(Finding("note", one.place, f"{flag} is given twice, with the same value"))
         elif table[one.dest].is_list:
             message = f"{flag} is given twice: only the last counts, {_shown(before.value)} is dropped"
-            findings.append(Finding("error", one.place, message, f"Put all values behind one {flag}"))
+            together = " ".join(shlex.quote(str(value)) for value in whole[one.dest])
+            findings.append(Finding("error", one.place, message, f"Put all values behind one: {flag} {together}"))
         else:
             message = f"{flag} is given twice: {_shown(one.value)} counts, {_shown(before.value)} is dropped"
             findings.append(Finding("warning", one.place, message))
