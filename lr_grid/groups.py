@@ -1,7 +1,8 @@
 """From the plan to optimizer parameter groups: parameters with the same LR share one group.
 
 A group carries ``param_names`` (torch's own word for it), the names of its parameters in order: an extra key that
-optimizers leave alone and ``state_dict`` saves, so that a saved state says whose it is.
+optimizers leave alone and ``state_dict`` saves, so that a saved state says whose it is. For an optimizer that takes
+factors for single parameters there is one group a part, with ``lr_scales``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lr_grid.blocks import compact
+from lr_grid.folding import base_lr
 from lr_grid.plan import Plan, Row
+from lr_grid.scales import SCALES, scale_between
 from lr_grid.sides import side_of
 from lr_grid.sites import Site
 from lr_grid.words import COMPONENTS
@@ -29,11 +32,13 @@ class _Group:
     lr: float
     params: list[nn.Parameter] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    lrs: list[float] = field(default_factory=list)
+    """Of each parameter, absolute."""
     cells: list[tuple[Site, str]] = field(default_factory=list)
 
 
 def build_groups(
-    plan: Plan, parameters: Mapping[str, Named], kinds: Mapping[str, Hashable] | None = None
+    plan: Plan, parameters: Mapping[str, Named], kinds: Mapping[str, Hashable] | None = None, folded: bool = False
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """(optimizer groups with absolute ``lr``, a description each), in the network's order.
 
@@ -41,22 +46,32 @@ def build_groups(
         plan: the plan; its frozen rows get no group.
         parameters: what each module trains, by the module's name; rows without an entry get no group.
         kinds: by a parameter's name: what must be equal, beside the LR, in parameters that share a group.
+        folded: whether a part is one group, with a factor on its LR for each parameter.
     """
     kinds = kinds or {}
     groups: dict[Hashable, _Group] = {}
+    equal: dict[str, float] = {}
     for row in plan.rows:
         if row.frozen:
             continue
         for name, parameter in parameters.get(row.site.name, ()):
             side = side_of(name)
-            lr = row.lr_of(side)
             # Twelve digits: LRs that differ only by rounding belong together.
-            group = groups.setdefault((f"{lr:.12g}", kinds.get(name)), _Group(lr))
+            digits = f"{row.lr_of(side):.12g}"
+            lr = equal.setdefault(digits, row.lr_of(side))
+            key = (row.site.part if folded else digits, kinds.get(name))
+            if key not in groups:
+                groups[key] = _Group(base_lr(plan, row.site.part) if folded else lr)
+            group = groups[key]
             group.params.append(parameter)
             group.names.append(name)
+            group.lrs.append(lr)
             group.cells.append((row.site, side))
     made = list(groups.values())
-    dicts = [{"params": g.params, "lr": g.lr, "param_names": g.names} for g in made]
+    dicts: list[dict[str, Any]] = [{"params": g.params, "lr": g.lr, "param_names": g.names} for g in made]
+    if folded:
+        for group, told in zip(made, dicts, strict=True):
+            told[SCALES] = [scale_between(group.lr, lr) for lr in group.lrs]
     return dicts, describe_groups(plan, made)
 
 

@@ -128,14 +128,14 @@ def test_every_option_is_exact(ours, theirs, options, dtype, groups):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_456_lrs_are_exact_after_100_steps(dtype):
-    shapes = [((16, 24), (24, 16))[i % 2] for i in range(912)]
+    shapes = [((8, 6), (6, 8))[i % 2] for i in range(456)]
     lrs = [1e-4 * (1 + i / 456) * (16 if i % 2 else 1) for i in range(456)]
 
     def per_lr(params):
-        return [{"params": params[2 * i : 2 * i + 2], "lr": lr} for i, lr in enumerate(lrs)]
+        return [{"params": [param], "lr": lr} for param, lr in zip(params, lrs, strict=True)]
 
     def folded(params):
-        return [{"params": params, "lr": 1e-4, "lr_scales": [scale_between(1e-4, lrs[i // 2]) for i in range(912)]}]
+        return [{"params": params, "lr": 1e-4, "lr_scales": [scale_between(1e-4, lr) for lr in lrs]}]
 
     assert len(set(lrs)) == 456
     trained = []
@@ -144,9 +144,9 @@ def test_456_lrs_are_exact_after_100_steps(dtype):
         optimizer = make(groups(params), lr=1e-3, weight_decay=0.05)
         generator = torch.Generator().manual_seed(1)
         for _ in range(100):
-            noise = torch.randn(16 * 24 + 912, generator=generator).to(dtype)
+            noise = torch.randn(48 + 456, generator=generator).to(dtype)
             for i, param in enumerate(params):
-                param.grad = noise[i : i + 16 * 24].view(param.shape)
+                param.grad = noise[i : i + 48].view(param.shape)
             optimizer.step()
         trained.append(params)
     assert_same(trained[1], trained[0])
@@ -391,7 +391,9 @@ def test_scales_that_no_longer_fit_stop_the_step():
     assert_same(params, before)
 
 
-@pytest.mark.parametrize("option", [{"foreach": False}, {"fused": True}, {"capturable": True}, {"differentiable": True}])
+@pytest.mark.parametrize(
+    "option", [{"foreach": False}, {"fused": True}, {"capturable": True}, {"differentiable": True}]
+)
 def test_other_ways_to_step_are_refused(option):
     key = next(iter(option))
     with pytest.raises(ValueError, match=rf"lr_grid.optim.AdamW: {key}=.* Leave {key} out"):

@@ -75,10 +75,8 @@ def batches(optimizer: Optimizer, shared: Sequence[str]) -> Iterator[Batch]:
                 raise RuntimeError(f"lr_grid.optim.{type(optimizer).__name__} does not support sparse gradients")
             place = (param.device, param.dtype, grad.dtype)
             if place != last:
-                key, last = (place, settings), place
-                batch = found.get(key)
-                if batch is None:
-                    batch = found[key] = Batch(settings)
+                last = place
+                batch = found.setdefault((place, settings), Batch(settings))
             batch.params.append(param)
             batch.grads.append(grad)
             batch.lrs.append(lr)

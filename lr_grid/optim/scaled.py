@@ -1,4 +1,4 @@
-"""What the optimizers of this package have in common: factors on a group's LR, and options that a pass has no use for."""
+"""What the optimizers of this package have in common: factors on a group's LR, and the options that they refuse."""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ def _gather_momentum(
     states: list[dict[str, Any]], grads: list[Tensor], momentum: float, dampening: float
 ) -> list[Tensor]:
     """The momentum of each parameter with this step's gradient in it; a parameter's first is its gradient."""
-    going = [(state[_BUFFER], grad) for state, grad in zip(states, grads, strict=True) if state.get(_BUFFER) is not None]
+    going = [
+        (state[_BUFFER], grad) for state, grad in zip(states, grads, strict=True) if state.get(_BUFFER) is not None
+    ]
     if going:
         buffers = [buffer for buffer, _ in going]
         torch._foreach_mul_(buffers, factor(momentum, buffers[0]))
