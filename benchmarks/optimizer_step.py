@@ -6,7 +6,7 @@ stock optimizer (torch's in foreach, lion-pytorch's) with one group, and with as
     python benchmarks/optimizer_step.py [--shrink 48] [--tensors 760] [--rounds 30] [--threads 1] [--only AdamW]
 
 --shrink 48 makes the tensors so small that overhead is all there is, --shrink 1 leaves them as they are at rank 16 in a
-transformer of width 3072 (0.9 GB a variant; --only keeps some). lion-pytorch and bitsandbytes are measured where present.
+transformer of width 3072 (0.9 GB a variant; --only keeps some). lion-pytorch and bitsandbytes: where present.
 """
 
 from __future__ import annotations
