@@ -3,7 +3,7 @@
 All variants run in one process, in turn. Told are medians in ms, and the medians of the ratios round by round: to the
 stock optimizer (torch's in foreach, lion-pytorch's) with one group, and with as many groups as a full grid has cells.
 
-    python benchmarks/optimizer_step.py [--shrink 48] [--tensors 760] [--rounds 30] [--threads 1] [--only AdamW]
+    python benchmarks/optimizer_step.py [--shrink 48] [--tensors 760] [--rounds 30] [--threads 1] [--only for-loop]
 
 --shrink 48 makes the tensors so small that overhead is all there is, --shrink 1 leaves them as they are at rank 16 in a
 transformer of width 3072 (0.9 GB a variant; --only keeps some). lion-pytorch and bitsandbytes: where present.
@@ -92,7 +92,7 @@ def variants(tensors: int) -> Iterator[tuple[str, Make, int, bool]]:
             yield f"lr_grid.optim.{name}, {where}", make, count, scaled
 
 
-def measure(tensors: int, shrink: int, rounds: int, only: str = "") -> dict[str, list[float]]:
+def measure(tensors: int, shrink: int, rounds: int, only: Sequence[str] = ("",)) -> dict[str, list[float]]:
     """Seconds of each variant's steps, round by round."""
     torch.manual_seed(0)
     sizes = shapes(tensors, shrink)
@@ -100,7 +100,7 @@ def measure(tensors: int, shrink: int, rounds: int, only: str = "") -> dict[str,
     optimizers = {
         label: make(grouped(sizes, gradients, count, scaled))
         for label, make, count, scaled in variants(tensors)
-        if label in compared_to("AdamW") or only in label
+        if label in compared_to("AdamW") or any(word in label for word in only)
     }
     seconds: dict[str, list[float]] = {label: [] for label in optimizers}
     for optimizer in optimizers.values():  # makes its state
@@ -137,7 +137,9 @@ def main() -> None:
     parser.add_argument("--tensors", type=int, default=760)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", default="", help="variants with this in their name, beside the two compared to")
+    parser.add_argument(
+        "--only", nargs="*", default=[""], help="variants with one of these in their names, beside AdamW's stock"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     seconds = measure(options.tensors, options.shrink, options.rounds, options.only)

@@ -1,4 +1,5 @@
-"""Draws the pictures of this folder: one grid a model, from the models that lr-grid ships. From the repository's root:
+"""Draws the pictures of this folder: one grid a model, from the models that lr-grid ships, and the norms of a run, from
+the file that it left here. From the repository's root:
 
 python docs/make_pictures.py
 """
@@ -8,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lr_grid.models import find_model
+from lr_grid.norms.picture import draw_norms
+from lr_grid.norms.read import read_norms
 from lr_grid.plan import Plan
 from lr_grid.preview import Run, preview
 from lr_grid.report.picture import draw_plan
@@ -39,6 +42,10 @@ GRIDS = {
     ),
 }
 """File -> model, what its picture calls it, --network_args."""
+NORMS = {"norms.png": ("norms_example.lr_grid.norms", "update")}
+"""File -> norms file, what is shown. The run: lr-grid demo --network_args log_grad_norms=true cross_attn_lr=4x
+depth_strategy=linear."""
+PICTURES = (*GRIDS, *NORMS)
 
 
 def plan_of(file: str) -> Plan:
@@ -50,10 +57,14 @@ def plan_of(file: str) -> Plan:
 
 def draw(file: str, folder: Path) -> None:
     """Draws one picture into a folder."""
+    if file in NORMS:
+        source, what = NORMS[file]
+        draw_norms(read_norms(str(FOLDER / source)).runs[0], what, None, folder / file)
+        return
     draw_plan(plan_of(file), folder / file, title=f"{GRIDS[file][1]}: the learning rate of every block and component")
 
 
 if __name__ == "__main__":
-    for name in GRIDS:
+    for name in PICTURES:
         draw(name, FOLDER)
         print(FOLDER / name)

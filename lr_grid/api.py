@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from lr_grid.grid_settings import GridSettings
 from lr_grid.gridfile import ONETRAINER_BLOCK, PUBLISHED_BLOCK, read_table
 from lr_grid.groups import build_groups
 from lr_grid.keys import HINTS, is_grid_key
+from lr_grid.norms.start import norms_file, start_norms
 from lr_grid.placing import site_in, unknown_notice
 from lr_grid.plan import Plan, TrainerLrs
 from lr_grid.planner import make_plan
@@ -79,6 +81,8 @@ def param_groups(
             f"{', '.join(asked)}: ranks are the adapter's own here, and it is already made"
             " (PEFT: LoraConfig's rank_pattern and alpha_pattern)"
         )
+    if settings.log_grad_norms and plan_file is None:
+        problems.add("log_grad_norms: give plan_file: the norms go to a file of its name beside it")
     problems.raise_if_any()
     trained = _trained(model, adapter)
     bare = unwrap(model)
@@ -103,6 +107,11 @@ def param_groups(
     freeze(left)
     path = None if plan_file is None else Path(plan_file).expanduser()
     announce(plan, "lr_grid.param_groups", groups, descriptions, path, quiet=quiet)
+    if settings.log_grad_norms and path is not None:
+        named = {module.path: module.parameters for module in trained}
+        recorder = start_norms(plan, named, norms_file(path), quiet)
+        if recorder is not None:
+            weakref.finalize(model if adapter is None else adapter, recorder.close)
     return groups
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from lr_grid.guards import (
     optimizer_name,
     overruled,
 )
+from lr_grid.norms.start import norms_file, start_norms
 from lr_grid.own_optimizers import takes_scales
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import NOTHING_TRAINS, make_plan
@@ -197,12 +199,22 @@ class GridMixin:
         return result
 
     def on_epoch_start(self, *args: Any, **kwargs: Any) -> Any:
-        """The first call of the trainers after their logs are open: the plan's picture goes in."""
+        """The first call of the trainers after their logs are open: the plan's picture goes in, norms begin."""
         state = self._grid_state
         if not state.logged and state.plan is not None and state.args is not None:
             state.logged = True
             log_picture(state.plan, state.args)
+            if state.grid.settings.log_grad_norms:
+                self._record_norms(state.plan, _plan_file(state.args))
         return super().on_epoch_start(*args, **kwargs)  # type: ignore[misc]
+
+    def _record_norms(self, plan: Plan, plan_file: Path | None) -> None:
+        """log_grad_norms, for as long as the network lives."""
+        modules = network_modules(self, self._grid_state.base)  # type: ignore[arg-type]
+        named = {module_name(module): named_parameters(module, module_name(module)) for module in modules}
+        recorder = start_norms(plan, named, plan_file and norms_file(plan_file))
+        if recorder is not None:
+            weakref.finalize(self, recorder.close)
 
     def get_trainable_params(self) -> Iterable[nn.Parameter]:
         """The optimizer's parameters: what gradient clipping measures."""

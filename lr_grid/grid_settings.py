@@ -29,6 +29,8 @@ class GridSettings:
     block_indices: dict[tuple[str, str | None], Indices] = field(default_factory=dict)
     """(``train`` or ``exclude``, stack name) -> blocks of it; None: the model's only stack."""
     ranks: RankSettings = field(default_factory=RankSettings)
+    log_grad_norms: bool = False
+    """Whether norms are recorded in the run: see lr_grid.norms."""
     loraplus: dict[str | None, float] = field(default_factory=dict)
     """LoRA+ ratios by component, by ``unet`` / ``text_encoder``, and overall (None)."""
     resume_grid: str = ""

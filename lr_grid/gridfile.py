@@ -73,7 +73,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read_table(name: str, data: dict[str, Any]) -> GridFile:
     """What a table says, read from a file called ``name``: settings, or a published block among other things.
 
-    Raises: ValueError for a published block whose ``enabled`` is no flag.
+    Raises: ValueError for a published block whose ``enabled`` or ``log_grad_norms`` is no flag.
     """
     published, onetrainer = data.get(PUBLISHED_BLOCK), data.get(ONETRAINER_BLOCK)
     if not isinstance(published, dict) and not isinstance(onetrainer, dict):
@@ -96,8 +96,10 @@ def _published(name: str, block: dict[str, Any]) -> tuple[dict[str, Any], list[s
         raise ValueError(f"{name}: {PUBLISHED_BLOCK}: enabled: {error}") from None
     if not enabled:
         return {}, [f"{name}: {PUBLISHED_BLOCK} has enabled=false: it is not used"]
-    notices = []
-    if settings.pop("log_grad_norms", False):
-        notices.append(f"{name}: log_grad_norms is reserved in the published system and does nothing here either")
+    try:
+        if not flag(settings.get("log_grad_norms", False)):  # such blocks list it always
+            settings.pop("log_grad_norms", None)
+    except ValueError as error:
+        raise ValueError(f"{name}: {PUBLISHED_BLOCK}: log_grad_norms: {error}") from None
     settings[PUBLISHED_BLOCK] = True
-    return settings, notices
+    return settings, []

@@ -87,9 +87,10 @@ PARSERS: dict[str, Parser] = {
     "loraplus_text_encoder_lr_ratio": values.ratio,
     **{f"loraplus_{component}_lr_ratio": values.ratio for component in COMPONENTS},
     **RANK_PARSERS,
+    "log_grad_norms": values.flag,
     "resume_grid": _choice(("remap", "keep", "error")),
 }
-OF_THE_RUN = frozenset({"resume_grid"})
+OF_THE_RUN = frozenset({"log_grad_norms", "resume_grid"})
 """Keys that say how a run goes, not which LRs or ranks it has: they do not switch a grid on."""
 PRESET_KEYS = ("preset", "grid_preset")
 """Both name a preset; the second is for wrapped modules with a ``preset`` of their own (LyCORIS)."""

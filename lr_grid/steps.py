@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
-from weakref import ReferenceType, WeakKeyDictionary, finalize, ref
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from torch import nn
 from torch.optim import Optimizer
@@ -34,17 +34,13 @@ class StepWatch:
         self._before, self._after = before, after
         # torch wraps `step` of a class and of the class it inherits from: one step then calls the hooks twice, nested.
         self._depth = 0
-        # torch's list of hooks must not keep a network alive that nobody else holds.
-        this = ref(self)
-        handles = [
-            register_optimizer_step_pre_hook(_weak(this, StepWatch._pre)),
-            register_optimizer_step_post_hook(_weak(this, StepWatch._post)),
-        ]
-        self._remove = finalize(self, _remove, handles)
+        _hook_in()
+        _keep(lambda watch: watch is not None)
+        _WATCHES.append(ref(self))  # torch's hooks must not keep a network alive that nobody else holds
 
     def close(self) -> None:
-        """No more calls."""
-        self._remove()
+        """No more calls. May be called from within one."""
+        _keep(lambda watch: watch is not self)
 
     def _pre(self, optimizer: Optimizer) -> None:
         if self._holds(optimizer):
@@ -66,15 +62,28 @@ class StepWatch:
         return held
 
 
-def _weak(this: ReferenceType[StepWatch], method: Callable[..., None]) -> Callable[..., None]:
+_WATCHES: list[ReferenceType[StepWatch]] = []
+"""In the order they were made."""
+_hooked: list[Any] = []
+
+
+def _keep(wanted: Callable[[StepWatch | None], bool]) -> None:
+    _WATCHES[:] = [this for this in _WATCHES if wanted(this())]
+
+
+def _hook_in() -> None:
+    """Two hooks for all watches, once and for good: torch goes through its own list of hooks as it stands, so that one
+    that takes itself out in the middle of a step breaks the step ("mutated during iteration")."""
+    if not _hooked:
+        _hooked.append(register_optimizer_step_pre_hook(_all(StepWatch._pre)))
+        _hooked.append(register_optimizer_step_post_hook(_all(StepWatch._post)))
+
+
+def _all(method: Callable[[StepWatch, Optimizer], None]) -> Callable[..., None]:
     def hook(optimizer: Any, *_: Any) -> None:
-        watch = this()
-        if watch is not None:
-            method(watch, optimizer)
+        for this in list(_WATCHES):
+            watch = this()
+            if watch is not None and this in _WATCHES:
+                method(watch, optimizer)
 
     return hook
-
-
-def _remove(handles: Iterable[Any]) -> None:
-    for handle in handles:
-        handle.remove()

@@ -24,11 +24,11 @@ def look(file):
         return np.array(image.size), np.asarray(little).astype(int)
 
 
-def test_no_picture_is_without_its_grid():
-    assert {file.name for file in DOCS.glob("*.png")} == set(SCRIPT["GRIDS"])
+def test_no_picture_is_without_its_source():
+    assert {file.name for file in DOCS.glob("*.png")} == set(SCRIPT["PICTURES"])
 
 
-@pytest.mark.parametrize("name", SCRIPT["GRIDS"])
+@pytest.mark.parametrize("name", SCRIPT["PICTURES"])
 def test_a_picture_is_up_to_date_and_small(name, tmp_path):
     assert (DOCS / name).stat().st_size < 200_000
     SCRIPT["draw"](name, tmp_path)

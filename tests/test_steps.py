@@ -1,5 +1,7 @@
 """Watching the steps of the optimizer that holds a network's parameters."""
 
+import gc
+
 import pytest
 import torch
 
@@ -86,6 +88,26 @@ def test_a_closed_watch_is_silent_and_an_error_stops_the_step(watched):
     finally:
         refusing.close()
     assert torch.equal(parameter, before)
+
+
+def test_a_watch_may_close_itself_in_the_middle_of_a_step_with_others_behind_it(watched):
+    seen, watch = watched
+    parameter, optimizer = make_optimizer()
+    first = StepWatch([parameter], lambda _: first.close())
+    watch(parameter)
+    optimizer.step()
+    assert [word for word, _, _ in seen] == ["before", "after"]
+    optimizer.step()
+    assert len(seen) == 4
+
+
+def test_a_watch_that_nobody_holds_is_gone():
+    parameter, optimizer = make_optimizer()
+    seen = []
+    StepWatch([parameter], seen.append)
+    gc.collect()
+    optimizer.step()
+    assert seen == []
 
 
 def test_living_objects_of_a_class_and_its_subclasses_are_found():

@@ -28,6 +28,7 @@ _COMMENTS = {
     "block_lr_weight": "multiplies whatever stands in a block; later entries win",
     "block_lr": "takes the place of component LR and depth in a block",
     "module_lr": "regex = LR; first match wins, and is final",
+    "log_grad_norms": "record gradient, weight and update norms (lr-grid norms shows them)",
     "loraplus_lr_ratio": "LR of lora_up over LR of lora_down",
 }
 
@@ -81,7 +82,7 @@ def _typed(key: str, value: Any) -> Any:
     name = split_section(key)[1]
     if isinstance(value, Mapping):
         return {str(item): _number(part) for item, part in value.items()}
-    if name == "per_layer_lr":
+    if name in ("per_layer_lr", "log_grad_norms"):
         return flag(value)
     if name in _BLOCK_KEYS:
         return _blocks(value)

@@ -98,7 +98,9 @@ def write(arguments: Arguments, job: Job) -> str:
     def carried(key: str) -> bool:
         if kind_of(key) == "depth":
             return curve
-        return key == "default_lr" or (kind_of(key) == "component" and key.removesuffix("_lr") in _COMPONENTS)
+        return key in ("default_lr", "log_grad_norms") or (
+            kind_of(key) == "component" and key.removesuffix("_lr") in _COMPONENTS
+        )
 
     source.finish(carried, _WHY)
     block: dict[str, Any] = {"enabled": True, "component_lr": {}}
@@ -111,6 +113,9 @@ def write(arguments: Arguments, job: Job) -> str:
     if block["depth_strategy"] == "inverted_u":
         block["peak_position"] = settings.peak_position
     block["default_lr"] = source.absolute(source.default, "the default LR")
+    if settings.log_grad_norms:
+        block["log_grad_norms"] = True
+        job.losses.note("serenity: log_grad_norms is reserved there: it does nothing yet")
     job.losses.note(
         "serenity: there the components are those of diffusers' names; fused modules (kohya's FLUX single blocks) have"
         " no counterpart"

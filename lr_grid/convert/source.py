@@ -17,7 +17,7 @@ from lr_grid.convert.models import Model
 from lr_grid.convert.texts import rounded
 from lr_grid.depth import depth_factor, depth_factors
 from lr_grid.errors import GridError, Problems
-from lr_grid.keys import SOURCES, is_grid_key
+from lr_grid.keys import OF_THE_RUN, SOURCES, is_grid_key
 from lr_grid.planner import CURVED
 from lr_grid.values import Rate
 
@@ -196,10 +196,11 @@ class Source:
 
 
 def kind_of(key: str) -> str:
-    """component, default, depth, blocks, chosen, module, loraplus, encoder, rank, or upstream."""
+    """component, default, depth, blocks, chosen, module, loraplus, encoder, rank, run, or upstream."""
     if not is_grid_key(key):
         return "upstream"
     kinds = (
+        ("run", key in OF_THE_RUN),
         ("encoder", key.startswith("te")),
         ("loraplus", key.startswith("loraplus_")),
         ("default", key == "default_lr"),
@@ -229,6 +230,7 @@ COMMON_WHY = {
     "encoder": "it knows no text encoders",
     "rank": "it knows no ranks",
     "chosen": "it knows no components",
+    "run": "it says nothing of what a run records",
     "upstream": "it is no setting of the grid: give it to the network module itself",
 }
 """Why a format of block values loses a key."""

@@ -24,7 +24,7 @@ def log_picture(plan: Plan, args: argparse.Namespace) -> None:
     if not (getattr(args, "logging_dir", None) or getattr(args, "log_with", None)):
         return
     try:
-        trackers = [tracker for tracker in _trackers() if tracker.name in _SHOW]
+        trackers = [tracker for found in open_accelerators() for tracker in found.trackers if tracker.name in _SHOW]
         if not trackers:
             return
         try:
@@ -38,14 +38,14 @@ def log_picture(plan: Plan, args: argparse.Namespace) -> None:
         print(f"{PREFIX} the grid's picture could not be put into the trainer's log: {error}", flush=True)
 
 
-def _trackers() -> Iterator[Any]:
-    """accelerate's trackers that are open in this process."""
+def open_accelerators() -> Iterator[Any]:
+    """accelerate's Accelerators whose trackers are open in this process (a walk over the heap)."""
     accelerate = sys.modules.get("accelerate")
     if accelerate is None:
         return
     for found in living(accelerate.Accelerator):
-        if found.is_main_process:
-            yield from getattr(found, "trackers", ())
+        if found.is_main_process and getattr(found, "trackers", None):
+            yield found
 
 
 def _show_in_tensorboard(tracker: Any, image: Any) -> None:

@@ -110,12 +110,12 @@ def make_panels(
                 made = [Tile(block, component, side, look(cell, side)) for block, cell in members.items()]
                 columns.append(Column(component, side, modules, max((tile.look.text for tile in made), key=len)))
                 tiles += made
-        lines = _lines(len(table.blocks), {tile.block for tile in tiles}) if table.stack else (Line("", 0),)
+        lines = lines_of(len(table.blocks), {tile.block for tile in tiles}) if table.stack else (Line("", 0),)
         panels.append(Panel(name, title, lines, tuple(columns), tuple(tiles)))
     return tuple(panels)
 
 
-def _lines(blocks: int, filled: set[int]) -> tuple[Line, ...]:
+def lines_of(blocks: int, filled: set[int]) -> tuple[Line, ...]:
     """A line for every block with modules, and one for each run of blocks without."""
     lines: list[Line] = []
     first = 0
