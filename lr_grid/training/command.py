@@ -21,6 +21,8 @@ class TrainingCommand:
     foreign: str = ""
     """The script's name where it is neither trainer's."""
     findings: list[Finding] = field(default_factory=list)
+    path: str = ""
+    """The script as it was written: a file, or a module's dotted name behind -m."""
 
 
 def find_command(text: str, source: str = COMMAND_LINE, suffix: str = "") -> TrainingCommand:
@@ -62,7 +64,8 @@ def find_command(text: str, source: str = COMMAND_LINE, suffix: str = "") -> Tra
         findings.append(Finding("note", Place(source, other.words[at].line), message, "Check it by itself"))
     launch = [w.text for w in command.words[:index]]
     words = command.words[index + 1 :]
-    return TrainingCommand(name if known else None, words, launch, "" if known else name, findings)
+    path = command.words[index].text
+    return TrainingCommand(name if known else None, words, launch, "" if known else name, findings, path)
 
 
 def _name(word: str) -> str:
