@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from lr_grid.optim.scaled import lrs_in
 
-_IN_CACHE = 1 << 16
+_IN_CACHE = 1 << 17
 """Elements of a piece on a CPU, where a pass over more than its cache holds waits for the memory at every operation. On
 a GPU every operation is a launch, and a piece is all there is."""
 
