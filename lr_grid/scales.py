@@ -21,9 +21,13 @@ def scales_of(group: Mapping[str, Any]) -> list[float]:
     return [1.0] * len(group["params"]) if scales is None else list(scales)
 
 
-def lrs_of(group: Mapping[str, Any]) -> list[float]:
-    """The LR (absolute) of each parameter in a group."""
-    lr = float(group["lr"])
+def lrs_of(group: Mapping[str, Any], key: str = "lr") -> list[float]:
+    """The LR (absolute) of each parameter in a group.
+
+    Args:
+        key: which of the group's LRs: ``lr``, ``initial_lr``.
+    """
+    lr = float(group[key])
     return [lr * scale for scale in scales_of(group)]
 
 
