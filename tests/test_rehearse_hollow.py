@@ -24,6 +24,7 @@ from lr_grid.rehearse.optimizer import Optimizers
 from lr_grid.rehearse.overrides import onto_cpu, redirect
 from lr_grid.rehearse.schedule import Schedule
 from lr_grid.rehearse.script import run_script
+from lr_grid.rehearse.tell import tell_movement
 
 
 @pytest.fixture
@@ -249,7 +250,7 @@ def rehearsed(make: Any, lrs: list[float], scheduler: Any = None, steps: int = 4
         optimizer.zero_grad()
     measure.close()
     schedule.judge()
-    measure.judge(stopped=False)
+    tell_movement(measure, stopped=False)
     return report
 
 

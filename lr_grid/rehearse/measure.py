@@ -12,7 +12,6 @@ from lr_grid.rehearse.corner import keep_corners, start_over
 from lr_grid.rehearse.job import Job, Report
 from lr_grid.rehearse.optimizer import Optimizers
 from lr_grid.rehearse.schedule import Schedule, initial_lrs
-from lr_grid.rehearse.tell import tell_movement
 from lr_grid.scales import lrs_of
 from lr_grid.steps import StepWatch
 
@@ -115,14 +114,6 @@ class Measure:
         elif not wrong:
             self.report.verify("resume", f"{folder}: {len(loaded)} of {len(self.held)} tensors have saved moments")
         self.report.data["resume"] = {"tensors": len(self.held), "with_moments": len(loaded), "wrong_shapes": wrong}
-
-    def judge(self, stopped: bool) -> None:
-        """Tells what was measured.
-
-        Args:
-            stopped: an error stopped the run: what was not measured is its fault.
-        """
-        tell_movement(self, self.schedule, TOLERANCE, stopped)
 
     def best_step(self) -> Step | None:
         """The last step in which anything moved."""

@@ -16,6 +16,7 @@ from lr_grid.rehearse.missing import Finished
 from lr_grid.rehearse.optimizer import Optimizers
 from lr_grid.rehearse.pretrained import hook_pretrained
 from lr_grid.rehearse.schedule import Schedule
+from lr_grid.rehearse.tell import tell_movement
 
 
 class Rehearsal:
@@ -85,7 +86,7 @@ class Rehearsal:
         if self.measure is not None:
             self.measure.close()
             self.schedule.judge()
-            self.measure.judge(stopped=error is not None and not isinstance(error, Finished))
+            tell_movement(self.measure, stopped=error is not None and not isinstance(error, Finished))
         elif self.report.code == PASSED:  # no images, --help, ...
             text = "the trainer ended before its first step, without an error of its own: see its last lines"
             self.report.find("steps", text)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from statistics import median
-from typing import TYPE_CHECKING
 
 from lr_grid.rehearse.cells import Cell
-
-if TYPE_CHECKING:
-    from lr_grid.rehearse.measure import Measure, Step
-    from lr_grid.rehearse.schedule import Schedule
+from lr_grid.rehearse.measure import TOLERANCE, Measure, Step
+from lr_grid.rehearse.schedule import Schedule
 
 _SHOWN = 3
 _CURE = (
@@ -20,12 +17,11 @@ _CURE = (
 )
 
 
-def tell_movement(measure: Measure, schedule: Schedule, tolerance: float, stopped: bool) -> None:
+def tell_movement(measure: Measure, stopped: bool) -> None:
     """Notes what was verified and found of the groups and of the movement.
 
     Args:
-        tolerance: relative, of a movement.
-        stopped: an error stopped the run.
+        stopped: an error stopped the run: what was not measured is its fault.
     """
     report = measure.report
     _tell_groups(measure)
@@ -40,8 +36,8 @@ def tell_movement(measure: Measure, schedule: Schedule, tolerance: float, stoppe
         else:
             report.find("optimizer", f"{measure.asked.name if measure.asked else 'the optimizer'} moved nothing")
         return
-    _tell_given(measure, schedule, tolerance)
-    _tell_moved(measure, step, tolerance)
+    _tell_given(measure, measure.schedule, TOLERANCE)
+    _tell_moved(measure, step, TOLERANCE)
 
 
 def _tell_groups(measure: Measure) -> None:
