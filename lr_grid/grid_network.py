@@ -17,6 +17,7 @@ from lr_grid.arguments import GRID_OFF
 from lr_grid.binding import BoundGrid
 from lr_grid.errors import GridError
 from lr_grid.facts import facts_of, lrs_of_args, named_parameters, trainer_lrs
+from lr_grid.folding import scheduled_lrs
 from lr_grid.group_keys import NAMES, RECORD
 from lr_grid.groups import build_groups
 from lr_grid.guards import (
@@ -31,6 +32,7 @@ from lr_grid.guards import (
 )
 from lr_grid.log_names import about_folding, log_names
 from lr_grid.norms.start import norms_file, start_norms
+from lr_grid.own_optimizers import takes_scales
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import NOTHING_TRAINS, make_plan
 from lr_grid.proof import Proof
@@ -159,8 +161,9 @@ class GridMixin:
                 raise GridError([same_names(state.base)])
             plan = make_plan(state.grid, facts, lrs_of_args(state.args), parts)
             lrs = lrs_of_rows(plan.rows)
-            check_optimizer(state.args, lrs)
-            state.notices += bending(state.args, lrs)
+            scheduled = scheduled_lrs(plan, getattr(state.args, "optimizer_type", None))
+            check_optimizer(state.args, lrs, scheduled)
+            state.notices += bending(state.args, lrs, scheduled)
             if state.grid.rank_why:
                 check_ranks(state.args, modules, state.grid.no_lora)
             keep = trained_names(state.args)
@@ -243,7 +246,8 @@ class GridMixin:
             plan = state.resumed.with_saved_lrs(plan, named)
             kinds = state.resumed.kinds(name for parameters in named.values() for name, _ in parameters)
         state.plan = plan
-        groups, descriptions = build_groups(plan, named, kinds)
+        folded = takes_scales(getattr(state.args, "optimizer_type", None))
+        groups, descriptions = build_groups(plan, named, kinds, folded)
         notices = [*state.notices, *many_groups(len(groups), state.grid.settings), *one_sided(state.plan, state.base)]
         state.plan = _with_notices(state.plan, notices)
         state.trainable = [parameter for group in groups for parameter in group["params"]]

@@ -1,7 +1,8 @@
 """From the plan to optimizer parameter groups: parameters with the same LR share one group.
 
 A group carries ``param_names`` (torch's own word for it), the names of its parameters in order: an extra key that
-optimizers leave alone and ``state_dict`` saves, so that a saved state says whose it is.
+optimizers leave alone and ``state_dict`` saves, so that a saved state says whose it is. For an optimizer that takes
+factors for single parameters there is one group a part, with ``lr_scales``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lr_grid.blocks import compact
+from lr_grid.folding import base_lr
 from lr_grid.plan import Plan, lr_key
+from lr_grid.scales import SCALES, scale_between
 from lr_grid.sides import side_in
 from lr_grid.sites import Site
 from lr_grid.words import COMPONENTS
@@ -29,13 +32,15 @@ class _Group:
     lr: float
     params: list[nn.Parameter] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    lrs: list[float] = field(default_factory=list)
+    """Of the parameters, absolute."""
     sites: list[Site] = field(default_factory=list)
     """Of the parameters."""
     sides: set[str] = field(default_factory=set)
 
 
 def build_groups(
-    plan: Plan, parameters: Mapping[str, Named], kinds: Mapping[str, Hashable] | None = None
+    plan: Plan, parameters: Mapping[str, Named], kinds: Mapping[str, Hashable] | None = None, folded: bool = False
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """(optimizer groups with absolute ``lr``, a description each), in the network's order.
 
@@ -43,10 +48,12 @@ def build_groups(
         plan: the plan; its frozen rows get no group.
         parameters: what each module trains, by the module's name; rows without an entry get no group.
         kinds: by a parameter's name: what must be equal, beside the LR, in parameters that share a group.
+        folded: whether a part is one group, with a factor on its LR for each parameter.
     """
     kinds = kinds or {}
     groups: dict[Hashable, _Group] = {}
     keys: dict[float, str] = {}  # of LRs there are few
+    equal: dict[str, float] = {}
     for row in plan.rows:
         if row.frozen:
             continue
@@ -56,16 +63,21 @@ def build_groups(
             text = keys.get(lr)
             if text is None:
                 text = keys[lr] = lr_key(lr)
-            key = (text, kinds.get(name))
+            lr = equal.setdefault(text, lr)
+            key = (row.site.part if folded else text, kinds.get(name))
             group = groups.get(key)
             if group is None:
-                group = groups[key] = _Group(lr)
+                group = groups[key] = _Group(base_lr(plan, row.site.part) if folded else lr)
             group.params.append(parameter)
             group.names.append(name)
+            group.lrs.append(lr)
             group.sites.append(row.site)
             group.sides.add(side)
     made = list(groups.values())
-    dicts = [{"params": g.params, "lr": g.lr, "param_names": g.names} for g in made]
+    dicts: list[dict[str, Any]] = [{"params": g.params, "lr": g.lr, "param_names": g.names} for g in made]
+    if folded:
+        for group, told in zip(made, dicts, strict=True):
+            told[SCALES] = [scale_between(group.lr, lr) for lr in group.lrs]
     return dicts, describe_groups(plan, made)
 
 

@@ -6,7 +6,7 @@ sd-scripts makes it without ``--optimizer_args``. Counted as 0: scalars (``step`
 
 Sources: RAN = stepped on a CPU in fp32, bf16 and fp16, all tensors of ``optimizer.state`` measured; READ = code only.
 
-- RAN, torch 2.13.0: AdamW, SGDNesterov.
+- RAN, torch 2.13.0: AdamW, SGDNesterov, and those of lr_grid.optim.
 - RAN, transformers 4.54.1, 4.57.6 and 5.23.0: Adafactor (relative_step, no first moment).
 - RAN, lion-pytorch 0.2.3: Lion.
 - RAN, prodigyopt 1.1.2: Prodigy.
@@ -122,6 +122,8 @@ RULES: dict[str, Rule] = {
     "RAdamScheduleFree": _like(2),
     "SGDScheduleFree": _like(1),
     "prodigyplus.ProdigyPlusScheduleFree": _prodigy_plus,
+    "lr_grid.optim.AdamW": _like(2),
+    "lr_grid.optim.Lion": _like(1),
 }
 
 OPTIMIZERS: tuple[str, ...] = tuple(RULES)

@@ -113,6 +113,8 @@ class Plan:
     """The grid's arguments as given, in --network_args and in the grid file."""
     encoder_stacks: dict[str, dict[str, int]] = field(default_factory=dict)
     """Of the text encoders with a grid of their own: part -> its stacks."""
+    part_lrs: dict[str, float] = field(default_factory=dict)
+    """Of each part the trainer's LR for it (absolute): what its relative LRs multiply."""
     element_size: int = 4
     """Bytes of a trained number: 4 (fp32), or 2 with the trainer's --full_fp16 or --full_bf16."""
 

@@ -88,7 +88,10 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
         part: dict(own.layout.stacks) for part, own in grid.parts.items() if part != MAIN_PART and part in parts
     }
     stacks = dict(layout.stacks)
-    return Plan(layout.family, stacks, rows, lrs.base, tuple(header), tuple(notices), settings.arguments, encoders)
+    bases = {part: calculator.base_of(part) for part in parts}
+    return Plan(
+        layout.family, stacks, rows, lrs.base, tuple(header), tuple(notices), settings.arguments, encoders, bases
+    )
 
 
 NOTHING_TRAINS = "nothing would train: every rank is 0, or what this run trains has no module"

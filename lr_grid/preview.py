@@ -54,6 +54,8 @@ class Run:
     trains_text_encoders: bool = False
     element_size: int = 4
     """Bytes of a trained number."""
+    folded: bool = False
+    """Whether the optimizer takes factors on a group's LR, so that a part is one group."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
         notices = [GRID_OFF.format(base), *notices]
     plan = replace(plan, element_size=run.element_size)
     shapes = made.named_shapes(plan)
-    groups, descriptions = build_groups(plan, shapes) if active else _groups_without_grid(plan, grid, shapes, base)
+    groups, descriptions = (
+        build_groups(plan, shapes, folded=run.folded) if active else _groups_without_grid(plan, grid, shapes, base)
+    )
     advice = many_groups(len(groups), settings) if active else []
     plan = _with_notices(plan, [*notices, *about, *advice, *one_sided(plan, base), *after])
     return Preview(plan, base, groups, descriptions, run.network_module or grid_module(base), active)

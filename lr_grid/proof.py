@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lr_grid.errors import GridError
+from lr_grid.scales import SCALES, lrs_of, scales_of
 from lr_grid.sites import Site
 from lr_grid.steps import StepWatch
 
@@ -38,7 +39,8 @@ class Proof:
     ):
         """
         Args:
-            groups: as handed to the trainer: ``params``, ``param_names`` and the plan's ``lr`` (absolute).
+            groups: as handed to the trainer: ``params``, ``param_names`` and the plan's ``lr`` (absolute), with
+                ``lr_scales`` where parameters have factors of their own.
             sites: place of each module, by its name.
             tell: takes the line that says it is proven.
             resumed: whether the trainer has loaded a saved state: then a schedule in its middle is told, no error.
@@ -47,9 +49,9 @@ class Proof:
                 brings back its LRs.
         """
         self._planned = {
-            id(p): (name, float(group["lr"]))
+            id(p): (name, lr)
             for group in groups
-            for p, name in zip(group["params"], group[_NAMES], strict=True)
+            for p, name, lr in zip(group["params"], group[_NAMES], lrs_of(group), strict=True)
         }
         self._sites = sites
         self._tell = tell
@@ -86,9 +88,13 @@ class Proof:
         ratios: list[tuple[float, str, float]] = []
         strangers = 0
         for group in optimizer.param_groups:
-            base = _base_lr(group)
+            of_group = _base_lr(group)
             names = group.get(_NAMES)
+            scales = scales_of(group)
+            if SCALES in group and not getattr(optimizer, "takes_lr_scales", False):
+                wrong.append(f"{type(optimizer).__name__} does not know {SCALES}, and its groups have them")
             for i, parameter in enumerate(group["params"]):
+                base = None if of_group is None else of_group * scales[i]
                 planned = missing.pop(id(parameter), None)
                 if planned is None:
                     strangers += 1

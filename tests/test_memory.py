@@ -42,6 +42,8 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "AdamWScheduleFree": ("schedulefree.AdamWScheduleFree", {"lr": 1e-4}),
     "RAdamScheduleFree": ("schedulefree.RAdamScheduleFree", {"lr": 1e-4}),
     "SGDScheduleFree": ("schedulefree.SGDScheduleFree", {"lr": 1e-4}),
+    "lr_grid.optim.AdamW": ("lr_grid.optim.AdamW", {"lr": 1e-4}),
+    "lr_grid.optim.Lion": ("lr_grid.optim.Lion", {"lr": 1e-4}),
     "prodigyplus.ProdigyPlusScheduleFree": ("prodigyplus.ProdigyPlusScheduleFree", {"lr": 1.0}),
 }
 

@@ -77,6 +77,7 @@ FLUX = ("--timestep_sampling=sigmoid", "--sdpa")
 GOOD = {
     "flux": ("flux_train_network.py", "flux", "lora_flux_grid", *FLUX, UNET, "--network_dim=64", "--fp8_base"),
     "sd15": ("train_network.py", "sd15", "lora_grid"),
+    "one group": ("train_network.py", "sd15", "lora_grid", "--optimizer_type=lr_grid.optim.AdamW"),
     "sdxl": ("sdxl_train_network.py", "sdxl", "lora_grid", "--no_half_vae"),
     "sd3": ("sd3_train_network.py", "sd3", "lora_sd3_grid"),
     "chroma": (

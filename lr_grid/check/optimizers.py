@@ -6,6 +6,7 @@ from lr_grid.arguments import settings_among
 from lr_grid.check.network_module import has_grid
 from lr_grid.check.subject import Subject
 from lr_grid.errors import GridError
+from lr_grid.folding import scheduled_lrs
 from lr_grid.guards import bending, check_optimizer, idle_options
 from lr_grid.keys import is_grid_key
 from lr_grid.models.blueprint import known_arguments
@@ -30,10 +31,11 @@ def check_optimizers(subject: Subject, plan: Plan | None, base: str) -> None:
     if not any(map(is_grid_key, settings_among(base, known_arguments().get(base), config.network_args))):
         return
     lrs = lrs_of_rows(plan.rows if plan else ())
+    scheduled = scheduled_lrs(plan, getattr(subject.args, "optimizer_type", None)) if plan else None
     try:
-        check_optimizer(subject.args, lrs)
+        check_optimizer(subject.args, lrs, scheduled)
     except GridError as error:
         subject.tell_each("error", error.problems, "optimizer_type")
     else:
         if all(map(subject.is_known, _NAMING)):
-            subject.tell_each("warning", bending(subject.args, lrs), "optimizer_type")
+            subject.tell_each("warning", bending(subject.args, lrs, scheduled), "optimizer_type")

@@ -35,6 +35,7 @@ class Asked:
 
     def preview(self) -> Preview:
         """The plan. Raises: GridError with what the run would refuse."""
+        from lr_grid.folding import scheduled_lrs
         from lr_grid.guards import bending, check_optimizer
         from lr_grid.plan import lrs_of_rows
         from lr_grid.preview import preview
@@ -42,8 +43,9 @@ class Asked:
         made = preview(self.model, self.arguments, self.run)
         if self.config is not None and made.is_grid:
             args, lrs = argparse.Namespace(**self.config.defaults()), lrs_of_rows(made.plan.rows)
-            check_optimizer(args, lrs)
-            plan = replace(made.plan, notices=(*made.plan.notices, *bending(args, lrs)))
+            scheduled = scheduled_lrs(made.plan, args.optimizer_type)
+            check_optimizer(args, lrs, scheduled)
+            plan = replace(made.plan, notices=(*made.plan.notices, *bending(args, lrs, scheduled)))
             made = replace(made, plan=plan)
         return made
 

@@ -10,6 +10,7 @@ from lr_grid.guards.chosen import optimizer_of, scheduler_of
 from lr_grid.guards.negative import note_negative
 from lr_grid.guards.optimizers import optimizer_notice, optimizer_refusal
 from lr_grid.guards.schedulers import order_problems, scheduler_notices, scheduler_refusals
+from lr_grid.own_optimizers import unknown_name
 
 
 def _distinct(lrs: Iterable[float]) -> list[float]:
@@ -20,15 +21,20 @@ def _distinct(lrs: Iterable[float]) -> list[float]:
     return list(found.values())
 
 
-def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:
+def check_optimizer(args: argparse.Namespace, lrs: Iterable[float], scheduled: Iterable[float] | None = None) -> None:
     """Raises GridError where the trainer's optimizer or scheduler cannot give the groups of a grid their LRs.
 
     Args:
         args: the trainer's arguments.
-        lrs: the absolute LRs of all groups.
+        lrs: the absolute LRs of all parameters.
+        scheduled: those of the groups, where parameters of one group have factors on its LR (folding.py).
     """
     distinct = _distinct(lrs)
+    seen = distinct if scheduled is None else _distinct(scheduled)
     problems = Problems()
+    unknown = unknown_name(getattr(args, "optimizer_type", None))
+    if unknown:
+        problems.add(unknown)
     unet_lr = getattr(args, "unet_lr", None)
     base = getattr(args, "learning_rate", None) if unet_lr is None else unet_lr
     refused = optimizer_refusal(optimizer_of(args), distinct, base)
@@ -36,21 +42,22 @@ def check_optimizer(args: argparse.Namespace, lrs: Iterable[float]) -> None:
         problems.add(refused)
     scheduler = scheduler_of(args)
     if scheduler is not None:
-        problems.add_all(scheduler_refusals(args, scheduler, distinct))
+        problems.add_all(scheduler_refusals(args, scheduler, seen))
     note_negative(args, distinct, problems)
     problems.raise_if_any()
 
 
-def bending(args: argparse.Namespace, lrs: Iterable[float]) -> list[str]:
+def bending(args: argparse.Namespace, lrs: Iterable[float], scheduled: Iterable[float] | None = None) -> list[str]:
     """Lines about what bends where the run is right: how optimizer and scheduler take the LRs of a grid.
 
     Args: as of ``check_optimizer``, which says what is wrong.
     """
     distinct = _distinct(lrs)
+    seen = distinct if scheduled is None else _distinct(scheduled)
     told = [optimizer_notice(optimizer_of(args), distinct)]
     scheduler = scheduler_of(args)
     if scheduler is not None:
-        told += scheduler_notices(scheduler, distinct)
+        told += scheduler_notices(scheduler, seen)
     return [text for text in told if text]
 
 

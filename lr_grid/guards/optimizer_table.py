@@ -73,6 +73,7 @@ OPTIMIZERS: Mapping[str, Mapping[str, Conduct]] = {
     },
     "transformers": {"adafactor": Conduct(OWN_LR)},
     "lion_pytorch": _all("Lion"),
+    "lr_grid": _all("AdamW Lion SGD"),
     "came_pytorch": _all("CAME"),
     "prodigyopt": {"prodigy": _STOPS},
     "dadaptation": {

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from lr_grid.plan import Plan
+from lr_grid.scales import lrs_of
 from lr_grid.sides import side_of
 
 
@@ -29,7 +30,8 @@ class Cells:
             groups: as the network handed them to the optimizer.
         """
         self.names = {id(p): name for name, p in network.named_parameters()}
-        self.asked = {id(p): float(g["lr"]) for g in groups for p in g["params"] if g.get("lr") is not None}
+        known = [group for group in groups if group.get("lr") is not None]
+        self.asked = {id(p): lr for group in known for p, lr in zip(group["params"], lrs_of(group), strict=True)}
         self.plan = _plan_of(network)
         self.of: dict[int, Cell] = {}
         rows = {row.site.name: row for row in self.plan.rows} if self.plan else {}

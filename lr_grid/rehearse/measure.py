@@ -12,6 +12,7 @@ from lr_grid.rehearse.corner import keep_corners, start_over
 from lr_grid.rehearse.job import Job, Report
 from lr_grid.rehearse.optimizer import Optimizers
 from lr_grid.rehearse.schedule import Schedule, initial_lrs
+from lr_grid.scales import lrs_of
 from lr_grid.steps import StepWatch
 
 TOLERANCE = 0.02
@@ -66,7 +67,10 @@ class Measure:
         self._watch.close()
 
     def _pre(self, optimizer: Any) -> None:
-        lrs = {id(p): _number(group.get("lr")) for group in optimizer.param_groups for p in group["params"]}
+        lrs: dict[int, float | None] = {}
+        for group in optimizer.param_groups:
+            own = lrs_of(group) if group.get("lr") is not None else [None] * len(group["params"])
+            lrs |= zip(map(id, group["params"]), own, strict=True)
         self.steps.append(Step(lrs))
         self._before = {id(p): p.detach().clone() for p in self.held}
 
@@ -114,7 +118,3 @@ class Measure:
     def best_step(self) -> Step | None:
         """The last step in which anything moved."""
         return next((step for step in reversed(self.steps) if any(step.moved.values())), None)
-
-
-def _number(lr: Any) -> float | None:
-    return None if lr is None else float(lr)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lr_grid.rehearse.job import Report
+from lr_grid.scales import SCALES, lrs_of
 
 MOST_GROUPS = 8
 MOST_STEPS = 200_000
@@ -117,7 +118,7 @@ class Schedule:
 def initial_lrs(optimizer: Any) -> dict[int, float]:
     """Parameter id -> the LR (absolute) that the scheduler scales; empty without one."""
     groups = [group for group in optimizer.param_groups if group.get("initial_lr") is not None]
-    return {id(p): float(group["initial_lr"]) for group in groups for p in group["params"]}
+    return {id(p): lr for group in groups for p, lr in zip(group["params"], lrs_of(group, "initial_lr"), strict=True)}
 
 
 def _thin(optimizer: Any, asked: list[float | None]) -> Any:
@@ -134,4 +135,6 @@ def _thin(optimizer: Any, asked: list[float | None]) -> Any:
     thin.param_groups = [
         {**optimizer.param_groups[first[lr]], "params": [torch.nn.Parameter(torch.zeros(1))]} for lr in chosen
     ]
+    for group in thin.param_groups:
+        group.pop(SCALES, None)
     return thin

@@ -13,6 +13,7 @@ from lr_grid.files import replace_file
 from lr_grid.memory import OPTIMIZERS
 from lr_grid.plan import Plan
 from lr_grid.report.cells import Cell, Table, tables
+from lr_grid.scales import SCALES, lrs_of
 from lr_grid.sizes import file_bytes, optimizer_bytes, parameters
 
 
@@ -45,6 +46,8 @@ def plan_to_dict(
                 "logged_as": tag,
                 "lr": group.get("lr"),
                 "params": group.get("param_names", len(group["params"])),
+                # Where parameters of one group have LRs of their own.
+                **({"lrs": lrs_of(group)} if SCALES in group else {}),
             }
             for group, text, tag in zip(groups, descriptions, logged or descriptions, strict=True)
         ],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lr_grid.resume.saved import NAMES, SavedState
+from lr_grid.scales import SCALES, lrs_of
 
 _TOLERANCE = 1e-9
 """Relative: LRs that differ only by rounding are the same."""
@@ -26,7 +27,7 @@ class Change:
     fresh: tuple[str, ...]
     """Trained now, not then."""
     regrouped: bool
-    """They stand in other groups, or in another order."""
+    """They stand in other groups or in another order, or have factors on their group's LR then or now only."""
 
     @property
     def nothing(self) -> bool:
@@ -37,9 +38,9 @@ def change_of(saved: SavedState, groups: Sequence[Mapping[str, Any]]) -> Change:
     """Compares a state with names to the groups about to be handed to the optimizer.
 
     Args:
-        groups: with ``param_names`` and the absolute ``lr`` of the plan.
+        groups: with ``params``, ``param_names``, the absolute ``lr`` of the plan and ``lr_scales`` where there are.
     """
-    now = {name: float(group["lr"]) for group in groups for name in group[NAMES]}
+    now = {name: lr for group in groups for name, lr in zip(group[NAMES], lrs_of(group), strict=True)}
     then = {name for names in saved.names for name in names}
     kept = tuple(name for name in now if name in then)
     return Change(
@@ -47,7 +48,8 @@ def change_of(saved: SavedState, groups: Sequence[Mapping[str, Any]]) -> Change:
         {name: (saved.lr_of(name), now[name]) for name in kept if not same_lr(saved.lr_of(name), now[name])},
         tuple(name for names in saved.names for name in names if name not in now),
         tuple(name for name in now if name not in then),
-        saved.names != [list(group[NAMES]) for group in groups],
+        saved.names != [list(group[NAMES]) for group in groups]
+        or [SCALES in group for group in saved.groups] != [SCALES in group for group in groups],
     )
 
 

@@ -10,8 +10,9 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from lr_grid.resume.saved import NAMES, RECORD, SavedState
+from lr_grid.scales import SCALES
 
-OF_THE_GRID = frozenset({"params", NAMES, RECORD})
+OF_THE_GRID = frozenset({"params", NAMES, RECORD, SCALES})
 LRS = frozenset({"lr", "initial_lr", "max_lr", "min_lr", "scheduled_lr"})
 """LRs in a group: now, where its schedule starts, OneCycleLR's bounds, schedule-free's effective one."""
 SCALED_BY_LR = {"lr_max": 1, "weight_sum": 2}

@@ -26,6 +26,7 @@ from lr_grid.resume.folder import beside, remove
 from lr_grid.resume.group_state import kinds_of_groups
 from lr_grid.resume.layout import Layout, misfit, name_by_layout
 from lr_grid.resume.moments import foreign_moments
+from lr_grid.resume.same_optimizer import same_optimizer
 from lr_grid.resume.saved import NAMES, OPTIMIZER, SCHEDULER, SavedState, load, load_weights, read_state
 from lr_grid.resume.schedule import carry_schedule, floor_of
 from lr_grid.resume.summary import summary
@@ -89,7 +90,7 @@ class Resumed:
             name: the optimizer's, in the trainer's words and lower case.
         """
         then = self.saved.record.get("optimizer")
-        if then and then != name:
+        if then and not same_optimizer(then, name):
             raise GridError(
                 [
                     f"{self.shown}: was saved by --optimizer_type {then}, and this run has {name}: give {then}."

@@ -16,6 +16,7 @@ from safetensors import safe_open
 
 from lr_grid.errors import GridError
 from lr_grid.group_keys import NAMES, RECORD
+from lr_grid.scales import scales_of
 from lr_grid.words import Shape
 
 OPTIMIZER, SCHEDULER = "optimizer.bin", "scheduler.bin"
@@ -41,12 +42,13 @@ class SavedState:
     """What stands before every name in the file of the weights."""
     inferred: bool = False
     """The names were not saved, but proven by the layout."""
-    _places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _places: dict[str, tuple[int, int, float]] = field(default_factory=dict)
+    """Name -> group, position, factor on the group's LR."""
 
     def __post_init__(self) -> None:
         for number, group in enumerate(self.groups):
-            for position, name in zip(group["params"], group.get(NAMES, ()), strict=False):
-                self._places[name] = (number, position)
+            for position, name, scale in zip(group["params"], group.get(NAMES, ()), scales_of(group), strict=False):
+                self._places[name] = (number, position, scale)
 
     @property
     def named(self) -> bool:
@@ -70,8 +72,9 @@ class SavedState:
 
     def lr_of(self, name: str) -> float | None:
         """The LR (absolute, before the schedule) that a parameter was trained at; None where it did not train."""
-        number = self.group_of(name)
-        return None if number is None else planned_lr(self.groups[number])
+        place = self._places.get(name)
+        lr = planned_lr(self.groups[place[0]]) if place else None
+        return None if place is None or lr is None else lr * place[2]
 
     def state_of(self, name: str) -> Mapping[str, Any]:
         """What the optimizer keeps of a parameter; empty where it kept nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from lr_grid.own_optimizers import takes_scales
 from lr_grid.plan import TrainerLrs
 from lr_grid.preview import Run
 from lr_grid.training.config import TrainingConfig
@@ -110,4 +111,5 @@ def run_of(config: TrainingConfig) -> Run:
         trains_unet=not values.get("network_train_text_encoder_only"),
         trains_text_encoders=not unet_only,
         element_size=2 if half else 4,
+        folded=takes_scales(values.get("optimizer_type")),
     )

@@ -44,6 +44,7 @@ OWN: Cases = {
 """What sd-scripts knows by itself."""
 _PLUS = "prodigyplus.ProdigyPlusScheduleFree"
 OTHERS: Cases = {
+    **_plain("AdamW Lion SGD", "lr_grid.optim."),
     **_plain("lion_pytorch.Lion prodigyopt.Prodigy came_pytorch.CAME"),
     _PLUS: _optimizer(_PLUS),
     f"{_PLUS}, split_groups=False": _optimizer(_PLUS, "split_groups=False"),
@@ -80,6 +81,7 @@ PYTORCH_OPTIMIZER: Cases = {
 MUSUBI: Cases = {
     **_plain("AdamW AdamW8bit"),
     **ADAFACTORS,
+    **_plain("AdamW Lion SGD", "lr_grid.optim."),
     **_plain("Adam NAdam SGD lion_pytorch.Lion prodigyopt.Prodigy came_pytorch.CAME"),
     **_plain("schedulefree.AdamWScheduleFree dadaptation.DAdaptAdam dadaptation.DAdaptAdaGrad"),
     _PLUS: _optimizer(_PLUS),

@@ -1,0 +1,10 @@
+"""Optimizers that move all parameters of all groups in one multi-tensor pass, each at an LR of its own.
+
+``--optimizer_type lr_grid.optim.AdamW`` in sd-scripts and musubi-tuner; anywhere else as the optimizers that they are.
+"""
+
+from lr_grid.optim.adamw import AdamW
+from lr_grid.optim.lion import Lion
+from lr_grid.optim.sgd import SGD
+
+__all__ = ["SGD", "AdamW", "Lion"]
