@@ -14,7 +14,8 @@ def many_groups(groups: int, settings: GridSettings) -> list[str]:
     if groups <= MANY_GROUPS or settings.depth_strategy == "flat" or settings.depth_levels or settings.max_groups:
         return []
     return [
-        f"{groups} optimizer groups, felt in every step: depth_levels=8 or max_groups={MANY_GROUPS} would make fewer"
+        f"{groups} optimizer groups, felt in every step: depth_levels=8 or max_groups={MANY_GROUPS} would make fewer,"
+        " --optimizer_type lr_grid.optim.AdamW one (the same training)"
     ]
 
 
