@@ -39,7 +39,7 @@ def test_a_model_that_no_caller_has_as_a_variable_is_found():
     assert names_of(optimizer) == named(trainer.held["deep"][0])
 
 
-@pytest.mark.parametrize("wrap", [lambda m: nn.Sequential(m), torch.compile, nn.DataParallel])
+@pytest.mark.parametrize("wrap", [nn.Sequential, torch.compile, nn.DataParallel])
 def test_wrappers_leave_no_trace_in_the_names(wrap):
     model = make_flux()
     expected = named(model)
@@ -109,7 +109,7 @@ def test_a_lora_is_sent_to_network_args():
     model = make_flux()
     network = make_network(model)
     network.apply_to(None, model, False, True)
-    with pytest.raises(GridError, match="trains an adapter .*its grid goes into --network_args"):
+    with pytest.raises(GridError, match=r"trains an adapter .*its grid goes into --network_args"):
         AdamW(list(network.parameters()), lr=LR, **GRID)
 
 

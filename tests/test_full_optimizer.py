@@ -321,7 +321,7 @@ def test_optimizers_that_cannot_are_refused(make, options, message):
 def test_an_optimizer_without_an_lr_is_refused():
     adafactor, model = other("transformers.optimization.Adafactor"), make_flux()
     optimizer = adafactor(list(model.parameters()), lr=None)
-    with pytest.raises(GridError, match="parameter group 0 has no LR.*relative_step=False scale_parameter=False"):
+    with pytest.raises(GridError, match=r"parameter group 0 has no LR.*relative_step=False scale_parameter=False"):
         attach(optimizer, GRID)
 
 

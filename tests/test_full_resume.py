@@ -132,7 +132,7 @@ def test_a_state_of_other_parameters_is_refused(make, options):
     names = state["param_groups"][0]["param_names"]
     names[0], names[1] = names[1], names[0]
     second = train_script(make, model, args=resuming(), **options, **GRID)
-    with pytest.raises(GridError, match="the saved state has img_in.bias where this run has img_in.weight"):
+    with pytest.raises(GridError, match=r"the saved state has img_in.bias where this run has img_in.weight"):
         second.load_state_dict(state)
 
 
