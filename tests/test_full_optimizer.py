@@ -56,6 +56,7 @@ WRAPPED = [
     ("torch.optim.AdamW", {"fused": True}, Grid),
     ("torch.optim.RMSprop", {"momentum": 0.9}, Grid),
     ("lion_pytorch.Lion", {"weight_decay": 0.1}, Grid),
+    ("bitsandbytes.optim.AdamW8bit", {"min_8bit_size": 16}, Grid),
     ("transformers.optimization.Adafactor", {"relative_step": False, "scale_parameter": False}, Grid),
     ("schedulefree.AdamWScheduleFree", {"warmup_steps": 2}, GridScheduleFree),
     ("schedulefree.SGDScheduleFree", {"weight_decay": 0.1}, GridScheduleFree),

@@ -15,6 +15,9 @@ from lr_grid.proof import Proof
 from lr_grid.report.announce import say
 from lr_grid.scales import SCALES, scale_between
 
+_UNNAMED = "(frozen by the trainer)"
+"""In place of the name of a tensor that did not train when the plan was made."""
+
 
 class OptimizerGrid:
     """Keeps the factors of one optimizer's groups."""
@@ -44,9 +47,7 @@ class OptimizerGrid:
         for group, base in zip(groups, self._bases, strict=True):
             told = [planned.get(id(parameter)) for parameter in group["params"]]
             self._lrs.append([base if one is None else one.lr for one in told])
-            self.names.append(
-                [f"(frozen by the trainer) {i}" if one is None else one.name for i, one in enumerate(told)]
-            )
+            self.names.append([f"{_UNNAMED} {i}" if one is None else one.name for i, one in enumerate(told)])
             self.frozen += [p for p, one in zip(group["params"], told, strict=True) if one is not None and one.lr == 0]
         self.put_into(groups)
 
@@ -91,7 +92,8 @@ class OptimizerGrid:
             theirs = group.get(NAMES)
             if theirs is None or state_dict["state"] == {}:
                 continue
-            differs = next((pair for pair in zip(theirs, names, strict=False) if pair[0] != pair[1]), None)
+            pairs = (pair for pair in zip(theirs, names, strict=False) if not any(n.startswith(_UNNAMED) for n in pair))
+            differs = next((pair for pair in pairs if pair[0] != pair[1]), None)
             if len(theirs) != len(names):
                 problems.append(
                     f"group {index} of the saved state has {len(theirs)} parameters, this run's {len(names)}"

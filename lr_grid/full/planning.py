@@ -26,6 +26,9 @@ from lr_grid.planner import make_plan
 from lr_grid.sites import Site, Sites
 from lr_grid.words import MAIN_PART
 
+_HALF = 2
+"""Bytes of a bf16 or fp16 number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -80,7 +83,9 @@ def plan_groups(groups: Sequence[dict[str, Any]], roots: Sequence[Root], setting
             row = rows[site.part, bases[id(parameter)]][site.name]
             tensors[id(parameter)] = Planned(name, site.name, 0.0 if row.frozen else row.lr_down)
     chosen = [rows[row.site.part, base_of[row.site.name]][row.site.name] for row in plans[0].rows]
-    plan = replace(plans[0], rows=tuple(chosen), notices=(*plans[0].notices, *_about_bases(by_part)))
+    size = min(parameter.element_size() for named in modules.values() for _, parameter in named)
+    notices = (*plans[0].notices, *_about_bases(by_part))
+    plan = replace(plans[0], rows=tuple(chosen), notices=notices, element_size=2 if size <= _HALF else 4)
     return Planning(plan, tensors, modules)
 
 
