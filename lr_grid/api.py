@@ -153,7 +153,7 @@ def _keep_frozen(plan: Plan, trained: list[TrainedModule]) -> Plan:
         return plan
     why = "frozen by an earlier call"
     rows = [
-        replace(row, lr_down=0.0, lr_up=0.0, frozen=True, why=why) if row.site.path in gone else row
+        row._replace(lr_down=0.0, lr_up=0.0, frozen=True, why=why) if row.site.path in gone else row
         for row in plan.rows
     ]
     if all(row.frozen for row in rows):

@@ -121,7 +121,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     if active:
         plan = make_plan(grid, facts, lrs, parts)
         # A module that does not train is not made.
-        plan = replace(plan, rows=tuple(replace(row, saved=0) if row.frozen else row for row in plan.rows))
+        plan = replace(plan, rows=tuple(row._replace(saved=0) if row.frozen else row for row in plan.rows))
     else:
         plan = make_plan_without_grid(grid, facts, lrs, parts, base)
         notices = [GRID_OFF.format(base), *notices]
