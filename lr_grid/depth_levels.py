@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lr_grid.blocks import Block
 from lr_grid.depth import depth_factor, depth_factors
@@ -22,8 +22,7 @@ _SAME = 1e-12
 """Relative difference below which two factors differ by rounding only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(NamedTuple):
     """Depth factors (not LRs) of every block, merged."""
 
     factors: dict[Block, float]

@@ -18,7 +18,6 @@ from lr_grid.folding import scheduled_lrs
 from lr_grid.grid_state import GridState
 from lr_grid.guards import bending, check_optimizer, check_repeats, idle_options, overruled
 from lr_grid.network_groups import MULTIPLE_TE_LRS, own_groups, watch_groups
-from lr_grid.norms.start import norms_file, start_norms
 from lr_grid.plan import ModuleFacts, Plan, lrs_of_rows
 from lr_grid.planner import make_plan
 from lr_grid.report.trackers import log_picture
@@ -158,6 +157,8 @@ class GridMixin:
 
     def _record_norms(self, plan: Plan, plan_file: Path | None) -> None:
         """log_grad_norms, for as long as the network lives."""
+        from lr_grid.norms.start import norms_file, start_norms  # here: most runs record none
+
         modules = network_modules(self, self._grid_state.base)  # type: ignore[arg-type]
         _, named = facts_and_parameters(modules)
         recorder = start_norms(plan, named, plan_file and norms_file(plan_file))

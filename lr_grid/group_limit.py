@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from lr_grid.blocks import Block
@@ -35,8 +34,7 @@ class _Cell(NamedTuple):
     """LoRA+; 1 without."""
 
 
-@dataclass(frozen=True)
-class GroupCount:
+class GroupCount(NamedTuple):
     """The groups of a plan, counted without making it again."""
 
     fixed: dict[str, str]

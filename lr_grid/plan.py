@@ -14,8 +14,7 @@ from lr_grid.sites import Site
 from lr_grid.words import Shape
 
 
-@dataclass(frozen=True, slots=True)
-class TrainerLrs:
+class TrainerLrs(NamedTuple):
     """The LRs of the trainer's command line (absolute)."""
 
     default: float

@@ -169,7 +169,7 @@ def _lrs_of(base: str, lrs: TrainerLrs) -> tuple[TrainerLrs, list[str]]:
     if base not in _ONE_ENCODER_LR or not lrs.text_encoders:
         return lrs, []
     differ = len(set(lrs.text_encoders)) > 1
-    return replace(lrs, text_encoders=lrs.text_encoders[:1]), [one_te_lr(base, lrs.text_encoders[0])] if differ else []
+    return lrs._replace(text_encoders=lrs.text_encoders[:1]), [one_te_lr(base, lrs.text_encoders[0])] if differ else []
 
 
 def _groups_without_grid(
