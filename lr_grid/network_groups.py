@@ -55,7 +55,8 @@ def own_groups(
     state.plan = plan
     folded = takes_scales(getattr(state.args, "optimizer_type", None))
     groups, descriptions = build_groups(plan, named, kinds, folded)
-    state.tell([*state.notices, *many_groups(len(groups), state.grid.settings), *one_sided(plan, state.base)])
+    advice = many_groups(len(groups), state.grid.settings, folded)
+    state.tell([*state.notices, *advice, *one_sided(plan, state.base)])
     state.trainable = [parameter for group in groups for parameter in group["params"]]
     held = {id(parameter) for parameter in state.trainable}
     state.frozen = [parameter for parameter in network.parameters() if id(parameter) not in held]

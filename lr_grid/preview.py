@@ -130,7 +130,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     groups, descriptions = (
         build_groups(plan, shapes, folded=run.folded) if active else _groups_without_grid(plan, grid, shapes, base)
     )
-    advice = many_groups(len(groups), settings) if active else []
+    advice = many_groups(len(groups), settings, run.folded) if active else []
     plan = _with_notices(plan, [*notices, *about, *advice, *one_sided(plan, base), *after])
     return Preview(plan, base, groups, descriptions, run.network_module or grid_module(base), active)
 
