@@ -10,7 +10,7 @@ from torch import nn
 from lr_grid.errors import GridError
 from lr_grid.full.parts import SAVED, Parts
 from lr_grid.full.planning import Planned
-from lr_grid.group_keys import NAMES
+from lr_grid.group_keys import FULL, NAMES
 from lr_grid.proof import Proof
 from lr_grid.report.announce import say
 from lr_grid.scales import SCALES, scale_between
@@ -60,6 +60,7 @@ class OptimizerGrid:
         for group, base, lrs, names in zip(groups, bases or self._bases, self._lrs, self.names, strict=False):
             group[SCALES] = [1.0 if lr == base else scale_between(base, lr) if lr else 0.0 for lr in lrs]
             group[NAMES] = list(names)
+            group[FULL] = True
 
     def drop_frozen(self) -> None:
         """Forgets gradients of what is frozen, where a script has asked for them again."""
@@ -102,7 +103,7 @@ class OptimizerGrid:
                 problems.append(f"group {index}: the saved state has {differs[0]} where this run has {differs[1]}")
         if problems:
             raise GridError([f"the state to resume is of other parameters: {text}" for text in problems])
-        plain = [{k: v for k, v in group.items() if k not in (SCALES, NAMES, SAVED)} for group in saved]
+        plain = [{k: v for k, v in group.items() if k not in (SCALES, NAMES, SAVED, FULL)} for group in saved]
         return saved, {**state_dict, "param_groups": plain}
 
     def after_load(self, saved: Sequence[Mapping[str, Any]], groups: Sequence[dict[str, Any]]) -> None:
