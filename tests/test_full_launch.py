@@ -138,7 +138,7 @@ def test_what_only_the_model_can_refuse_stops_the_run(trainer, capfd):
     words = [sys.executable, "flux_train.py", "--learning_rate", "1e-3"]
     assert main(["launch", "--args", "norm_lr=2x", "--", *words]) == 2
     out, err = capfd.readouterr()
-    assert "lr-grid: error: norm_lr: this network has no norm module in flux" in err
+    assert "lr-grid: error: norm_lr: this run trains no norm module in flux" in err
     assert "MOVED" not in out
 
 
