@@ -292,6 +292,8 @@ def test_what_is_wrong_is_refused_before_anything_changes(options, message):
 
 
 def test_all_problems_are_told_at_once():
+    with pytest.raises(GridError, match=r"(?s)2 problems.*self_atn_lr: neither.*ffn_lr: 'fast' is not a learning rate"):
+        train_script(AdamW, make_flux(), self_atn_lr="2x", ffn_lr="fast")
     with pytest.raises(GridError, match=r"(?s)3 problems.*ffn_dim.*loraplus.*norm_lr"):
         train_script(AdamW, make_flux(), ffn_dim=4, loraplus_lr_ratio=4, norm_lr="2x")
 
