@@ -166,6 +166,14 @@ def test_what_is_worked_off_in_pieces_is_the_same(monkeypatch):
     assert_same(params, others)
 
 
+def test_elsewhere_a_piece_is_as_large_as_its_copy_may_be():
+    params = [torch.nn.Parameter(torch.empty(size, device="meta")) for size in (1 << 26, 1 << 26, 1 << 10, 1 << 28, 8)]
+    for param in params:
+        param.grad = torch.empty_like(param)
+    pieces = list(batches_of.batches(AdamW(params), ("betas",)))
+    assert [[p.numel() for p in piece.params] for piece in pieces] == [[1 << 26, 1 << 26], [1 << 10], [1 << 28], [8]]
+
+
 @pytest.mark.parametrize(("ours", "theirs", "options"), PAIRS)
 def test_gradients_that_are_missing_for_a_while(ours, theirs, options):
     def missing(step):

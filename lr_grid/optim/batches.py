@@ -12,8 +12,10 @@ from torch.optim import Optimizer
 from lr_grid.optim.scaled import lrs_in
 
 _IN_CACHE = 1 << 17
-"""Elements of a piece on a CPU, where a pass over more than its cache holds waits for the memory at every operation. On
-a GPU every operation is a launch, and a piece is all there is."""
+"""Elements of a piece on a CPU, where a pass over more than its cache holds waits for the memory at every operation."""
+_IN_MEMORY = 1 << 27
+"""Elements of a piece elsewhere, where every operation is a launch. A pass makes a copy of what it moves: in full
+fine-tuning that would be of the whole model."""
 
 
 @dataclass(slots=True)
@@ -31,13 +33,11 @@ class Batch:
 
     def pieces(self) -> Iterator[Batch]:
         """The batch in pieces that are worked off one by one."""
-        if self.params[0].device.type != "cpu":
-            yield self
-            return
+        most = _IN_CACHE if self.params[0].device.type == "cpu" else _IN_MEMORY
         start = size = 0
         for stop, param in enumerate(self.params):
             numel = param.numel()
-            if size and size + numel > _IN_CACHE:
+            if size and size + numel > most:
                 yield self._between(start, stop)
                 start, size = stop, 0
             size += numel
