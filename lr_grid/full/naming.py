@@ -110,7 +110,7 @@ def _outermost(names: Mapping[int, Sequence[str]]) -> Iterator[tuple[str, nn.Mod
     inner = {id(child) for module in modules for child in module.__dict__.get("_modules", {}).values()}
     for module in modules:
         if id(module) not in inner and "_modules" in module.__dict__:
-            known = [name for part in module.modules() for name in names.get(id(part), ())]
+            known = [name for part in module.modules() for name in names.get(id(part), ())] if names else []
             for name in known or [""]:
                 yield name, module
 
