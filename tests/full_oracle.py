@@ -101,9 +101,7 @@ _REFINED: Words = (
 _lumina = _model(
     _refined, _REFINED, ((r"cap_embedder\.0\.|^norm_final", "norm"), ("embedder", "embed"), *_FINAL)
 )  # the caption embedder begins with a norm
-_zimage = _model(
-    _refined, _REFINED, ((r"cap_embedder\.0\.", "norm"), ("embedder|pad_token", "embed"), *_FINAL)
-)
+_zimage = _model(_refined, _REFINED, ((r"cap_embedder\.0\.", "norm"), ("embedder|pad_token", "embed"), *_FINAL))
 _anima = _model(
     {"llm_adapter.blocks": "llm_adapter", "blocks": "blocks"},
     (
