@@ -58,7 +58,7 @@ def _sd15(path: str) -> Place:
     if path.startswith("conv_in"):
         return "unet", "unet", 0, "embed"
     outside = {"time_embedding": "embed", "conv_norm_out": "norm", "conv_out": "other"}
-    return "unet", "", 0, outside[path.split(".")[0]]
+    return "unet", "", 0, outside[path.split(".", maxsplit=1)[0]]
 
 
 def _sdxl(path: str) -> Place:

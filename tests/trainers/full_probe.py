@@ -1,7 +1,7 @@
-"""Watches a full fine-tuning run from inside: every tensor that an optimizer was given, and how far each step moved it.
+"""Watches a full fine-tuning run from inside: every tensor that an optimizer was given, and how far a step moved it.
 
-It looks at torch's side only (constructors of optimizers, global hooks round their steps); nothing of lr-grid is patched
-or imported. Tensors get their names from a walk of its own through the living modules: ``Flux.double_blocks.0...``.
+It looks at torch's side only (constructors of optimizers, global hooks round their steps); nothing of lr-grid is
+patched or imported. Names come from a walk of its own through the living modules: ``Flux.double_blocks.0...``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The full fine-tuning scripts of both trainers, and a run of one of them on a tiny model, watched by the full probe."""
+"""The full fine-tuning scripts of both trainers, and a run of one of them on a tiny model under the full probe."""
 
 from __future__ import annotations
 
@@ -93,13 +93,16 @@ def run_full(
     steps: int = 3,
     run: str = "tiny",
     env: Mapping[str, str] | None = None,
+    mends: Sequence[tuple[str, str]] = (),
     **others: Any,
 ) -> FullResult:
     """Runs a full fine-tuning script of SCRIPTS; what it writes lands in ``workdir/run``.
 
-    ``optimizer``: --optimizer_type, else torch's AdamW. ``others`` go to the trainer's own ``run``.
+    ``optimizer``: --optimizer_type, else torch's AdamW. ``mends``: texts of the script to replace in a copy of
+    it, beside those of the table. ``others`` go to the trainer's own ``run``.
     """
     full = SCRIPTS[name]
+    changes = (*full.mends, *mends)
     arguments = list(full.options)
     if optimizer is not None:
         arguments.append(f"--optimizer_type={optimizer}")
@@ -113,7 +116,7 @@ def run_full(
         env = {"HF_HUB_CACHE": str(hub_cache(trainer, workdir / "hub")), **(env or {})}
     probe = workdir / run / "full_probe.json"
     result = trainer.run(  # type: ignore[attr-defined]
-        mended(trainer.script(full.script), full.mends, workdir) if full.mends else full.script,
+        mended(trainer.script(full.script), changes, workdir) if changes else full.script,
         full.model,
         workdir=workdir,
         name=run,
