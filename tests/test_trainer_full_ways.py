@@ -1,5 +1,5 @@
-"""A grid on the weights themselves beside what the full fine-tuning scripts do with their optimizers otherwise:
-groups with LRs of their own, trackers, schedules, resuming, many optimizers in one run, and mistakes in the settings."""
+"""A grid on the weights themselves beside what full fine-tuning scripts do with their optimizers otherwise: groups
+with LRs of their own, trackers, schedules, resuming, many optimizers in one run, and mistakes in the settings."""
 
 from __future__ import annotations
 
