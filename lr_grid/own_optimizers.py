@@ -8,6 +8,8 @@ from lr_grid.errors import did_you_mean
 
 PACKAGE = "lr_grid.optim"
 NAMES = ("AdamW", "Lion", "SGD")
+WRAPPERS = ("Grid", "GridScheduleFree")
+"""For full fine-tuning: they make the optimizer that --optimizer_args name."""
 _OWN = re.compile(rf"{re.escape(PACKAGE)}\.(?:\w+\.)?(?:{'|'.join(NAMES)})")
 
 
@@ -24,7 +26,9 @@ def unknown_name(optimizer_type: str | None) -> str:
     name = optimizer_type or ""
     if not name.lower().startswith("lr_grid.") or takes_scales(name):
         return ""
-    own = {one.lower(): one for one in NAMES}
+    if name in {f"{PACKAGE}.{one}" for one in WRAPPERS}:
+        return ""
+    own = {one.lower(): one for one in (*NAMES, *WRAPPERS)}
     near = did_you_mean(name.rpartition(".")[2], own)
     for low, one in own.items():
         near = near.replace(f" {low}?", f" {PACKAGE}.{one}?")

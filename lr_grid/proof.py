@@ -59,11 +59,20 @@ class Proof:
         self._at_first_step = at_first_step
         self._own_lrs = own_lrs
         self._proven = False
+        self._done = False
         parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
         self._watch = StepWatch(parameters, self._before)
 
     def close(self) -> None:
         self._watch.close()
+
+    def look(self, optimizer: Optimizer) -> None:
+        """Looks at an optimizer that moves its parameters without a step() (--fused_backward_pass).
+
+        Raises: GridError where it is not what the plan says.
+        """
+        if not self._done:
+            self._before(optimizer)
 
     def _before(self, optimizer: Optimizer) -> None:
         if not self._proven:
@@ -79,6 +88,7 @@ class Proof:
         if any(group.get("lr") != 0 for group in optimizer.param_groups):
             # With warm-up, every LR is 0 at first: the shares are looked at where there are any.
             self._check_shares(optimizer)
+            self._done = True
             self.close()
 
     def _check_groups(self, optimizer: Optimizer) -> str:
@@ -102,7 +112,7 @@ class Proof:
                 name, lr = planned
                 if names is not None and names[i] != name:
                     wrong.append(f"{self._where(name)}: the state calls it {names[i]}")
-                if base is not None:
+                if base is not None and (base or lr):  # an LR of 0 (frozen) is in every ratio to 0
                     ratios.append((base / lr if lr else math.inf if base else 1.0, name, base))
         if strangers:
             wrong.append(f"{strangers} tensors that no group of the plan holds (or that are held twice)")

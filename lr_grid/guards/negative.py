@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from lr_grid.errors import Problems
-from lr_grid.guards.chosen import optimizer_of
+from lr_grid.guards.chosen import Chosen, optimizer_of
 
 
 def _refuses(name: str) -> str:
@@ -30,12 +30,16 @@ def note_negative(args: argparse.Namespace, lrs: Sequence[float], problems: Prob
     least = min(lrs, default=0)
     if least >= 0:
         return
-    optimizer = optimizer_of(args)
-    reason = _refuses(optimizer.name)
-    if reason:
-        problems.add(f"an LR of {least:g} is negative (unlearning), and {optimizer.option} {reason}. Use AdamW")
+    note_negative_of(optimizer_of(args), lrs, problems)
     if (getattr(args, "learning_rate", None) or 0) < 0:
         problems.add(
             f"--learning_rate {args.learning_rate:g}: optimizers refuse a negative default LR; give --learning_rate as"
             " a positive number and the negative one as --unet_lr or in the grid"
         )
+
+
+def note_negative_of(optimizer: Chosen, lrs: Sequence[float], problems: Problems) -> None:
+    """Notes an optimizer that cannot take the negative ones among absolute LRs."""
+    least, reason = min(lrs, default=0), _refuses(optimizer.name)
+    if least < 0 and reason:
+        problems.add(f"an LR of {least:g} is negative (unlearning), and {optimizer.option} {reason}. Use AdamW")

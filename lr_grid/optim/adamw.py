@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
+from lr_grid.full.arguments import split_options
 from lr_grid.optim.batches import Batch, batches, decay_weights, entries
 from lr_grid.optim.products import factor, factors
 from lr_grid.optim.scaled import ScaledLrs
@@ -20,6 +22,16 @@ class AdamW(ScaledLrs, torch.optim.AdamW):
     with the parameter's own LR. States are torch's own and go both ways. Refused with a ValueError: foreach=False,
     fused, capturable, differentiable, and betas that are tensors.
     """
+
+    def __init__(self, params: ParamsT, lr: float | Tensor = 1e-3, *args: Any, **options: Any):
+        """
+        Args:
+            lr: absolute.
+            args, options: torch.optim.AdamW's own; in full fine-tuning the settings of a grid, too.
+        """
+        own, grid = split_options(options, torch.optim.AdamW.__init__, self._named())
+        super().__init__(params, lr, *args, **own)
+        self.take_grid(grid)
 
     def _refuse(self, group: Any) -> None:
         super()._refuse(group)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.optim.optimizer import ParamsT
 
+from lr_grid.full.arguments import split_options
 from lr_grid.optim.batches import Batch, batches, decay_weights, entries
 from lr_grid.optim.products import factor, factors, rounds_numbers
 from lr_grid.optim.scaled import ScaledLrs
@@ -26,11 +27,13 @@ class Lion(ScaledLrs):
         lr: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
+        **grid: Any,
     ):
         """
         Args:
             lr: absolute; the paper has 3 to 10 times less than for AdamW.
             weight_decay: goes with the LR, so 3 to 10 times AdamW's.
+            grid: in full fine-tuning the settings of a grid.
 
         Raises: ValueError for a number that is out of bounds, and for complex parameters.
         """
@@ -40,7 +43,9 @@ class Lion(ScaledLrs):
             raise ValueError(f"{self._named()}: betas={betas}: each must be from 0 to 1")
         if not weight_decay >= 0:
             raise ValueError(f"{self._named()}: weight_decay={weight_decay}: must be 0 or more")
+        _, settings = split_options(grid, _options_of_lion, self._named())
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        self.take_grid(settings)
 
     def _refuse(self, group: Mapping[str, Any]) -> None:
         super()._refuse(group)
@@ -60,6 +65,10 @@ class Lion(ScaledLrs):
         for batch in batches(self, ("betas",)):
             _step(batch, batch.states(self))
         return loss
+
+
+def _options_of_lion(lr: float, betas: tuple[float, float], weight_decay: float) -> None:
+    """The names of its own options, for the hint at a misspelt one."""
 
 
 def _step(batch: Batch, states: list[dict[str, Any]]) -> None:

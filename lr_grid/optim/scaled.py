@@ -25,9 +25,21 @@ class ScaledLrs(Optimizer):
 
     The LR (absolute) of a parameter is ``group["lr"] * scale``. The scales are saved in the state and come back with
     it, as LRs do; a state that has none leaves them as they are.
+
+    In full fine-tuning it takes the settings of a grid beside its own options: see ``take_grid``.
     """
 
     takes_lr_scales = True
+
+    def take_grid(self, grid: Mapping[str, Any]) -> None:
+        """Puts a grid on the tensors of a model that it has just been given (lr_grid.full); nothing without settings.
+
+        Raises: GridError with every problem of the settings.
+        """
+        if grid:
+            from lr_grid.full.attach import attach  # here: a LoRA's optimizer needs none of it
+
+            attach(self, grid, self._named())
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's.
@@ -48,6 +60,12 @@ class ScaledLrs(Optimizer):
         Raises: ValueError where groups, parameters or lr_scales do not fit.
         """
         before = [group.get(SCALES) for group in self.param_groups]
+        grid = getattr(self, "_lr_grid", None)
+        if grid is not None:
+            saved, plain = grid.before_load(state_dict)
+            super().load_state_dict(plain)
+            grid.after_load(saved, self.param_groups)
+            return
         super().load_state_dict(state_dict)
         for group, scales in zip(self.param_groups, before, strict=True):
             if scales is not None:

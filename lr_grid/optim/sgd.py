@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
+from lr_grid.full.arguments import split_options
 from lr_grid.optim.batches import Batch, batches, entries
 from lr_grid.optim.products import factor
 from lr_grid.optim.scaled import ScaledLrs
@@ -22,6 +24,16 @@ class SGD(ScaledLrs, torch.optim.SGD):
     A group may carry ``lr_scales``, a factor on its LR for each of its parameters. States are torch's own and go both
     ways. Refused: foreach=False, fused and differentiable (ValueError), sparse gradients (RuntimeError).
     """
+
+    def __init__(self, params: ParamsT, lr: float | Tensor = 1e-3, *args: Any, **options: Any):
+        """
+        Args:
+            lr: absolute.
+            args, options: torch.optim.SGD's own; in full fine-tuning the settings of a grid, too.
+        """
+        own, grid = split_options(options, torch.optim.SGD.__init__, self._named())
+        super().__init__(params, lr, *args, **own)
+        self.take_grid(grid)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
