@@ -141,7 +141,7 @@ _hidream = _model(
     (("norm", "norm"), ("self_attn", "self_attn"), ("mlp", "ffn")),
     (("norm", "norm"), ("embed", "embed"), ("final_layer", "other")),
 )
-_clip = _model(
+_CLIP: tuple[Mapping[str, str], Words, Words] = (
     {"text_model.encoder.layers": "layers"},
     (("norm", "norm"), ("self_attn", "self_attn"), ("mlp", "ffn")),
     (("norm", "norm"), ("embed", "embed"), ("text_projection", "other")),
@@ -158,8 +158,8 @@ PLACES: dict[str, Callable[[str], Place]] = {
     "HYVideoDiffusionTransformer": _hv,
     "QwenImageTransformer2DModel": _qwen,
     "Qwen3VLForConditionalGeneration": _hidream,
-    "CLIPTextModel": _clip,
-    "CLIPTextModelWithProjection": _clip,
+    "CLIPTextModel": _model(*_CLIP, part="te1"),
+    "CLIPTextModelWithProjection": _model(*_CLIP, part="te2"),  # SDXL's second
 }
 
 
@@ -203,7 +203,7 @@ class Grid:
         (base LR x component, or the component's own) x linear depth of its stack x the block's weight
         """
         part, stack, block, component = place_of(name)
-        if part != "unet" or name.startswith("CLIP"):
+        if part != "unet":
             return base
         lr = self._of(component, base)
         if stack:

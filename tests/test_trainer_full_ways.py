@@ -114,7 +114,7 @@ def test_a_one_cycle_schedule_keeps_the_ratios(sd_scripts, tmp_path, name):
 MANY = {
     "flux_train": ("--blockwise_fused_optimizers", 5),
     "sd3_train": ("--blockwise_fused_optimizers", 3),
-    "lumina_train": ("--blockwise_fused_optimizers", 6),
+    "lumina_train": ("--blockwise_fused_optimizers", 5),
     "sdxl_train": ("--fused_optimizer_groups=4", 4),
 }
 
@@ -148,7 +148,8 @@ def test_anima_trains_own_component_lrs_are_what_a_grid_multiplies(sd_scripts, t
     table = rates(grid, result)
     assert_planned(result, table)
     assert_moved_at(name, result, table)
-    assert set(logged(tmp_path / "logs", "lr/").values()) == pytest.approx({5e-4, 2e-3, 3e-4, 1e-3})
+    lrs = {round(lr, 9) for lr in logged(tmp_path / "logs", "lr/").values()}
+    assert lrs == {1e-3, 5e-4, 2e-3, 3e-4}  # with the mod group's, base's
 
 
 WAYS = {

@@ -126,13 +126,17 @@ class InstalledTrainer:
         probe: bool = True,
         timeout: float = 300,
         env: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> RunResult:
         """Run a training script of the checkout on tiny models of a family.
 
-        What it prints and what the probe saw lands in ``output``, a folder with the name of the LoRA.
+        What it prints and what the probe saw lands in ``output``, a folder with the name of the LoRA. ``launcher``:
+        a module of the venv and its arguments (``-m`` is put before), which gets the whole command behind them.
         """
         variables = BASE_ENVIRONMENT | ({PROBE_FILE: str(output / "probe.json")} if probe else {}) | dict(env or {})
         command: list[str | Path] = [self.python, RUN_SCRIPT, self.shrink, family, script, *arguments]
+        if launcher:
+            command = [self.python, "-m", *launcher, *command]
         began = time.monotonic()
         returncode, text = self._execute(command, variables, timeout)
         seconds = time.monotonic() - began
