@@ -51,7 +51,7 @@ def split_options(
 
 
 def keywords_of(makes: Callable[..., Any]) -> frozenset[str] | None:
-    """The names of the parameters that something takes; None where it takes any name (``**kwargs``), or does not tell."""
+    """The names of the parameters that something takes; None where it takes any (``**kwargs``), or does not tell."""
     try:
         parameters = inspect.signature(makes).parameters.values()
     except (TypeError, ValueError):

@@ -37,8 +37,8 @@ def attach(
 ) -> Optimizer:
     """Puts a grid on an optimizer that has just been made of a model's bare tensors, and returns it.
 
-    Its groups stay what they are; each gets a factor for each of its parameters (``lr_scales``), which step() multiplies
-    the group's LR by. An LR of 0 sets ``requires_grad=False``.
+    Its groups stay what they are; each gets a factor for each of its parameters (``lr_scales``), by which step()
+    multiplies the group's LR. An LR of 0 sets ``requires_grad=False``.
 
     Args:
         grid: settings (``{"self_attn_lr": "1.5x"}``), and ``plan_file``.
@@ -74,9 +74,7 @@ def attach(
     return optimizer
 
 
-def _judge(
-    run: FullRun, name: str, options: Mapping[str, Any], takes_scales: bool, several: bool
-) -> list[str]:
+def _judge(run: FullRun, name: str, options: Mapping[str, Any], takes_scales: bool, several: bool) -> list[str]:
     """What the user should know of the optimizer under this plan.
 
     Raises: GridError where it cannot train it.

@@ -57,9 +57,9 @@ def all_groups(frames: Sequence[Locals], group: dict[str, Any]) -> list[dict[str
     best = [group]
     for names in frames:
         for value in names.values():
-            if isinstance(value, list) and len(value) > len(best) and any(item is group for item in value):
-                if all(_is_group(item) for item in value):
-                    best = value
+            longer = isinstance(value, list) and len(value) > len(best) and any(item is group for item in value)
+            if longer and all(_is_group(item) for item in value):
+                best = value
     return best
 
 

@@ -38,6 +38,7 @@ class OptimizerGrid:
         """What an LR of 0 keeps still."""
         self._lrs: list[list[float]] = []
         """Of each group the planned LR (absolute) of each parameter."""
+        self._places: dict[nn.Parameter, tuple[int, int]] = {}
         self._bases = [float(group["lr"]) for group in groups]
         self.names: list[list[str]] = []
         for group, base in zip(groups, self._bases, strict=True):
@@ -64,10 +65,25 @@ class OptimizerGrid:
         for parameter in self.frozen:
             parameter.grad = None
 
+    def group_for(
+        self, parameter: nn.Parameter, group: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any] | None:
+        """What takes the place of a trainer's group where one parameter is moved by itself: a copy with the LR that its
+        factor makes; None for one that is frozen.
+
+        Args:
+            groups: the optimizer's.
+        """
+        if parameter not in self._places:
+            self._places = {p: (i, j) for i, each in enumerate(groups) for j, p in enumerate(each["params"])}
+        i, j = self._places[parameter]
+        scale = groups[i][SCALES][j]
+        return {**group, "lr": group["lr"] * scale} if scale else None
+
     def before_load(self, state_dict: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """(the saved groups as they are, the state without what a grid put into its groups).
 
-        Raises: GridError where the saved parameters are others than this run's, or with resume_grid=error their factors.
+        Raises: GridError where the saved parameters are others than this run's.
         """
         saved = [dict(group) for group in state_dict["param_groups"]]
         problems = []
@@ -77,7 +93,9 @@ class OptimizerGrid:
                 continue
             differs = next((pair for pair in zip(theirs, names, strict=False) if pair[0] != pair[1]), None)
             if len(theirs) != len(names):
-                problems.append(f"group {index} of the saved state has {len(theirs)} parameters, this run's {len(names)}")
+                problems.append(
+                    f"group {index} of the saved state has {len(theirs)} parameters, this run's {len(names)}"
+                )
             elif differs:
                 problems.append(f"group {index}: the saved state has {differs[0]} where this run has {differs[1]}")
         if problems:
@@ -86,7 +104,10 @@ class OptimizerGrid:
         return saved, {**state_dict, "param_groups": plain}
 
     def after_load(self, saved: Sequence[Mapping[str, Any]], groups: Sequence[dict[str, Any]]) -> None:
-        """Puts this run's factors into groups that a state was loaded into, whatever base LR it brought back."""
+        """Puts this run's factors into groups that a state was loaded into, whatever base LR it brought back.
+
+        Raises: GridError with resume_grid=error where the saved factors are others.
+        """
         bases = []
         for group, base in zip(groups, self._bases, strict=False):
             back = group.get("initial_lr", group["lr"])
@@ -104,8 +125,8 @@ class OptimizerGrid:
         if self.policy == "error":
             raise GridError(
                 [
-                    f"resume_grid=error: {changed} of {len(pairs)} parameters have another LR under this grid than in the"
-                    " saved state"
+                    f"resume_grid=error: {changed} of {len(pairs)} parameters have another LR under this grid than in"
+                    " the saved state"
                 ]
             )
         if self.policy == "keep":
@@ -113,5 +134,6 @@ class OptimizerGrid:
                 group[SCALES] = list(theirs.get(SCALES) or [1.0] * len(group[SCALES]))
             say(f"resumed: resume_grid=keep: {changed} of {len(pairs)} parameters keep the saved state's LR")
             return
-        say(f"resumed: {changed} of {len(pairs)} parameters take another LR than in the saved state, their moments stay")
-
+        say(
+            f"resumed: {changed} of {len(pairs)} parameters take another LR than in the saved state, their moments stay"
+        )

@@ -123,7 +123,9 @@ def _give_parts(roots: Sequence[Root]) -> None:
     encoders = [root for root in roots if root.family in _ENCODER_FAMILIES]
     others = [root for root in roots if root.family not in _ENCODER_FAMILIES]
     if len(others) > 1:
-        raise GridError([f"two models train at once, {listed(_class(root.model) for root in others)}: a grid is for one"])
+        raise GridError(
+            [f"two models train at once, {listed(_class(root.model) for root in others)}: a grid is for one"]
+        )
     numbers = [_number(root.names) for root in encoders]
     if None in numbers or len(set(numbers)) < len(numbers):
         numbers = list(range(1, len(encoders) + 1))
@@ -153,9 +155,9 @@ def _refuse(roots: Sequence[Root], tensors: Sequence[Tensor], wanted: set[int]) 
         if any(hasattr(model, name) for name in _NETWORKS):
             raise GridError(
                 [
-                    f"this run trains an adapter ({_class(model)}), not a model: its grid goes into --network_args, with"
-                    " a network module of lr-grid (networks.lora_flux_grid, lr_grid.musubi.lora_wan_grid); of"
-                    " --optimizer_args only the optimizer's own are for it"
+                    f"this run trains an adapter ({_class(model)}), not a model: its grid goes into --network_args,"
+                    " with a network module of lr-grid (networks.lora_flux_grid, lr_grid.musubi.lora_wan_grid); take the"
+                    " grid's settings out of --optimizer_args"
                 ]
             )
         holders[_class(model)] = len(here)

@@ -92,7 +92,9 @@ def _refuse_settings(settings: GridSettings, problems: Problems) -> None:
     sides = sorted(key for key in settings.given if "loraplus" in key)
     if settings.loraplus or sides:
         asked = sides or ["loraplus_lr_ratio"]
-        problems.add(f"{', '.join(asked)}: LoRA+ is about the two sides of an adapter, and here the model itself trains")
+        problems.add(
+            f"{', '.join(asked)}: LoRA+ is about the two sides of an adapter, and here the model itself trains"
+        )
 
 
 def _bases(groups: Sequence[dict[str, Any]]) -> dict[int, float]:
@@ -191,8 +193,7 @@ def _about_bases(by_part: dict[str, list[float]]) -> list[str]:
         if len(bases) > 1:
             low, high = min(bases), max(bases)
             lines.append(
-                f"the trainer has {len(bases)} LRs of its own for {part} ({low:g} to {high:g}): a multiple multiplies that"
-                " of a tensor's own group, an absolute LR takes its place"
+                f"the trainer has {len(bases)} LRs of its own for {part} ({low:g} to {high:g}): a multiple multiplies"
+                " that of a tensor's own group, an absolute LR takes its place"
             )
     return lines
-

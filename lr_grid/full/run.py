@@ -15,8 +15,8 @@ from lr_grid.full.arguments import PLAN_FILE, WORDS
 from lr_grid.full.callers import Locals, all_groups, trainer_args
 from lr_grid.full.naming import find_roots
 from lr_grid.full.planning import Planning, plan_groups
-from lr_grid.group_keys import NAMES
 from lr_grid.grid_settings import GridSettings
+from lr_grid.group_keys import NAMES
 from lr_grid.plan import Plan
 from lr_grid.report.announce import announce
 from lr_grid.scales import SCALES, scale_between
@@ -58,7 +58,8 @@ class FullRun:
 
     def announce(self, optimizer: str, path: Path | None) -> None:
         """Prints the grid and writes the plan."""
-        told, names = [], []
+        told: list[dict[str, Any]] = []
+        names: list[str] = []
         planned = self.planning.tensors
         for group in self.groups:
             ours = [planned[id(t)] for t in group["params"] if id(t) in planned]
@@ -130,7 +131,9 @@ def _refuse_sharding(frames: Sequence[Locals]) -> None:
     for name, flag in (("DeepSpeed", "ACCELERATE_USE_DEEPSPEED"), ("FSDP", "ACCELERATE_USE_FSDP")):
         asked = name == "DeepSpeed" and getattr(args, "deepspeed", False)
         if asked or os.environ.get(flag, "").lower() == "true":
-            raise GridError([f"{name} gives the optimizer flattened pieces of the model, which have no place in a grid"])
+            raise GridError(
+                [f"{name} gives the optimizer flattened pieces of the model, which have no place in a grid"]
+            )
 
 
 def _part(name: str) -> str:

@@ -4,7 +4,6 @@ of itself, so that isinstance, train() and eval(), hooks and schedulers find wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
@@ -60,10 +59,14 @@ def split_steps(optimizer: Optimizer) -> None:
     optimizer._patch_step_function()
 
 
-@cache
+_MADE: dict[type[Optimizer], type[Optimizer]] = {}
+
+
 def _subclass(cls: type[Optimizer]) -> type[Optimizer]:
-    members = {"__doc__": cls.__doc__, "__module__": cls.__module__}
-    return type(f"Grid{cls.__name__}", (SplitSteps, cls), members)  # type: ignore[return-value]
+    if cls not in _MADE:
+        members = {"__doc__": cls.__doc__, "__module__": cls.__module__}
+        _MADE[cls] = type(f"Grid{cls.__name__}", (SplitSteps, cls), members)
+    return _MADE[cls]
 
 
 def _bare(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -40,7 +40,7 @@ class Grid:
         path = name if "." in name else f"torch.optim.{name}"
         own, grid = split_options(options, made_by, path, more=(_KEY,))
         cls._check(made_by, own_name)
-        made = made_by(params, lr=lr, **own)
+        made = made_by(params, lr=lr, **own)  # type: ignore[call-arg]
         if grid:
             from lr_grid.full.attach import attach
 
@@ -64,7 +64,7 @@ class Grid:
 
 
 class GridScheduleFree(Grid):
-    """The same for schedule-free optimizers: the trainers know them by an --optimizer_type that ends in ScheduleFree."""
+    """The same for schedule-free optimizers: the trainers know them by a name that ends in ScheduleFree."""
 
     schedule_free = True
 
