@@ -197,6 +197,10 @@ class Grid:
             written.append(f"block_lr_weight='{weights}'")
         return written
 
+    def words(self) -> list[str]:
+        """The same for a command line: without the quotes that literal_eval needs."""
+        return [argument.replace("'", "") for argument in self.arguments()]
+
     def lr(self, name: str, base: float, counts: Mapping[str, int]) -> float:
         """The LR of a tensor that the trainer gives ``base``; text encoders keep theirs.
 

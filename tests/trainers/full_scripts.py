@@ -114,6 +114,8 @@ def run_full(
         arguments.append(f"--pretrained_model_name_or_path={float32(trainer.tiny / full.checkpoint, workdir)}")
     if isinstance(trainer, SdScripts):
         env = {"HF_HUB_CACHE": str(hub_cache(trainer, workdir / "hub")), **(env or {})}
+    if changes:
+        env = {"PYTHONPATH": str(trainer.folder), **(env or {})}  # what stands beside the script itself
     probe = workdir / run / "full_probe.json"
     result = trainer.run(  # type: ignore[attr-defined]
         mended(trainer.script(full.script), changes, workdir) if changes else full.script,
