@@ -156,8 +156,8 @@ def _refuse(roots: Sequence[Root], tensors: Sequence[Tensor], wanted: set[int]) 
             raise GridError(
                 [
                     f"this run trains an adapter ({_class(model)}), not a model: its grid goes into --network_args,"
-                    " with a network module of lr-grid (networks.lora_flux_grid, lr_grid.musubi.lora_wan_grid); take the"
-                    " grid's settings out of --optimizer_args"
+                    " with a network module of lr-grid (networks.lora_flux_grid, lr_grid.musubi.lora_wan_grid); take"
+                    " the grid's settings out of --optimizer_args"
                 ]
             )
         holders[_class(model)] = len(here)

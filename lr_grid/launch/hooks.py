@@ -60,14 +60,15 @@ def _gridded(make: Callable[..., Any], grid: Mapping[str, Any]) -> Callable[...,
         optimizer = made[2]
         if not hasattr(optimizer, GRID):
             attach(optimizer, grid, options=optimizer.defaults)
-            _hook_fused(grid)
+            if any(getattr(each, "fused_backward_pass", False) for each in (*args, *kwargs.values())):
+                _hook_fused()
         return made
 
     return wrapped
 
 
-def _hook_fused(grid: Mapping[str, Any]) -> None:
-    """Wraps the patch of Adafactor, where this trainer has one; once."""
+def _hook_fused() -> None:
+    """Wraps the trainer's patch of Adafactor, once."""
     for owner, name in _FUSED.items():
         if owner not in sys.modules:
             continue
