@@ -99,6 +99,7 @@ def groups_of(module: ModuleType, args: argparse.Namespace, unet: Any, encoders:
     else:
         groups = [{"params": [p for p in unet.parameters() if p.requires_grad], "lr": args.learning_rate}]
     if getattr(args, "train_text_encoder", False):
+        encoders = encoders if isinstance(encoders, (list, tuple)) else [encoders]
         lrs = ("learning_rate_te",) if len(encoders) == 1 else ("learning_rate_te1", "learning_rate_te2")
         for encoder, lr in zip(encoders, lrs, strict=True):
             groups.append({"params": list(encoder.parameters()), "lr": getattr(args, lr)})
