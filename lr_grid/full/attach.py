@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from lr_grid.errors import GridError, Problems
+from lr_grid.errors import GridError, Problems, listed
 from lr_grid.full.arguments import PLAN_FILE
 from lr_grid.full.callers import callers
 from lr_grid.full.grid import OptimizerGrid
@@ -90,7 +90,8 @@ def _judge(run: FullRun, name: str, options: Mapping[str, Any], takes_scales: bo
         problems.add("log_grad_norms: this run has an optimizer for every group of parameters, and no common step")
     problems.raise_if_any()
     lines = [] if takes_scales else [optimizer_notice(chosen, lrs)]
-    if not takes_scales and len(lrs) > _MANY:
+    fused = getattr(run.args, "fused_backward_pass", False)  # there each tensor is moved by itself
+    if not takes_scales and not fused and len(lrs) > _MANY:
         lines.append(
             f"{len(lrs)} distinct LRs: {name} takes each as a group of its own, which costs time in every step;"
             " depth_levels=8 makes them fewer, lr_grid.optim.AdamW takes all in one pass"
@@ -112,11 +113,28 @@ def _proof(optimizer: Optimizer, run: FullRun) -> Proof:
         elif run.proven == 1:
             say(f"{line} (the first of {count} optimizers; the others are held against the plan in silence)")
 
+    held = weakref.ref(optimizer)
+
     def begin() -> None:
         if run.proven == 0 and run.args is not None:
             log_picture(run.plan, run.args)
+        _tell_without_gradient(held(), run)
 
     args = run.args or argparse.Namespace()
     groups = [{**group, SCALES: list(group[SCALES])} for group in optimizer.param_groups]
     resumed, keeps = bool(getattr(args, "resume", None)), run.settings.resume_grid == "keep"
     return Proof(groups, {}, tell, resumed=resumed, at_first_step=begin, own_lrs=not (resumed and keeps))
+
+
+def _tell_without_gradient(optimizer: Optimizer | None, run: FullRun) -> None:
+    """Says at the first step which tensors of the plan no gradient has reached."""
+    if optimizer is None or getattr(run.args, "fused_backward_pass", False):
+        return
+    planned = run.planning.tensors
+    tensors = (tensor for group in optimizer.param_groups for tensor in group["params"] if tensor.grad is None)
+    names = [planned[id(t)].name for t in tensors if id(t) in planned and planned[id(t)].lr != 0]
+    if names:
+        say(
+            f"note: {len(names)} tensors of the plan have no gradient at the first step and do not move"
+            f" ({listed(names, 3)}): the trainer's forward pass does not use them, or the trainer has frozen them"
+        )

@@ -7,7 +7,7 @@ What a multiple multiplies is the LR of the tensor's own group, so that --block_
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lr_grid.anatomy import Layout
 from lr_grid.anatomy.detect import read_layout
+from lr_grid.anatomy.paths import plain
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.full.naming import Root
@@ -23,7 +24,6 @@ from lr_grid.placing import site_in, unknown_notice
 from lr_grid.plan import ModuleFacts, Plan, TrainerLrs
 from lr_grid.planner import make_plan
 from lr_grid.sites import Site, Sites
-from lr_grid.trained import trained_modules
 from lr_grid.words import MAIN_PART
 
 
@@ -141,21 +141,37 @@ def _read(
         else:
             layouts[root.part] = own
         prefix = "" if root.part == MAIN_PART else f"{root.part}."
-        for module in trained_modules(root.model):
-            # A tensor of two models counts in the first.
-            here = [(f"{prefix}{n}", p) for n, p in module.parameters if id(p) in wanted and id(p) not in seen]
+        for path, module, named in _holders(root.model):
+            # A tensor of two modules, or of two models, counts in the first.
+            here = [(f"{prefix}{n}", p) for n, p in named if id(p) in wanted and id(p) not in seen]
             if not here:
                 continue
             seen |= {id(parameter) for _, parameter in here}
-            name = f"{prefix}{module.path}"
-            site, known = site_in(own, name, module.path, root.part, module.module)
+            name = f"{prefix}{path}"
+            site, known = site_in(own, name, path, root.part, module)
             if not known and root.part == MAIN_PART:
-                unknown.append(module.path)
+                unknown.append(path)
             sites.append(site)
             modules[name] = here
             facts[name] = _facts(here)
     encoder_of = {part: index for index, part in enumerate(layouts)}
     return Sites(tuple(sites), layout, encoder_of, unknown_notice(unknown), layouts), modules, facts
+
+
+def _holders(model: nn.Module) -> Iterator[tuple[str, nn.Module | None, list[tuple[str, nn.Parameter]]]]:
+    """(path, module, its own tensors) of every module that has tensors itself; a tensor that hangs in a module of
+    modules (a modulation table, a token) stands by itself, as in ``trained.trained_modules``."""
+    for full_path, module in model.named_modules():
+        named = [
+            (f"{full_path}.{leaf}" if full_path else leaf, p) for leaf, p in module._parameters.items() if p is not None
+        ]
+        if not named:
+            continue
+        if not module._modules:
+            yield plain(full_path), module, named
+        else:
+            for name, parameter in named:
+                yield plain(name), None, [(name, parameter)]
 
 
 def _facts(parameters: Iterable[tuple[str, Tensor]]) -> ModuleFacts:

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from lr_grid.errors import GridError, Problems
 from lr_grid.full.arguments import PLAN_FILE, WORDS
 from lr_grid.full.callers import Locals, all_groups, trainer_args
+from lr_grid.full.checkpointing import keep_gradients
 from lr_grid.full.naming import find_roots
 from lr_grid.full.planning import Planning, plan_groups
 from lr_grid.grid_settings import GridSettings
@@ -37,7 +38,8 @@ class FullRun:
         tensors = [tensor for group in groups for tensor in group["params"]]
         self.kept = tensors
         """Held, so that no id is used again."""
-        self.planning: Planning = plan_groups(groups, find_roots(tensors, frames), settings)
+        self.roots = find_roots(tensors, frames)
+        self.planning: Planning = plan_groups(groups, self.roots, settings)
         self.claimed: set[int] = set()
         """Ids of the tensors that an optimizer has taken."""
         self.proven = 0
@@ -54,7 +56,9 @@ class FullRun:
     def freeze(self) -> None:
         """Takes what has an LR of 0 out of training; called once nothing can go wrong any more."""
         planned = self.planning.tensors
-        freeze(t for t in self.kept if id(t) in planned and planned[id(t)].lr == 0)
+        frozen = [t for t in self.kept if id(t) in planned and planned[id(t)].lr == 0]
+        freeze(frozen)
+        self.note(keep_gradients(self.roots, {id(t) for t in frozen}, self.args))
 
     def announce(self, optimizer: str, path: Path | None) -> None:
         """Prints the grid and writes the plan."""
