@@ -100,6 +100,16 @@ def test_a_resumed_run_keeps_its_moments_and_takes_the_new_grid(sd_scripts, tmp_
             assert moved[tensor] > 0, tensor
 
 
+@pytest.mark.parametrize("name", every("zimage_train"))
+def test_a_resumed_run_without_a_grid_has_none(musubi, tmp_path, name):
+    first = under_grid(musubi, name, GRIDS[name], tmp_path, "--save_state", run="first", steps=2).expect_success()
+    given = {"optimizer_args": EXACT, "extra": [f"--resume={first.run.state_folder}"], "workdir": tmp_path, "steps": 1}
+    ours = run_full(musubi, name, run="ours", optimizer=OURS, **given).expect_success()
+    torchs = run_full(musubi, name, run="torchs", **given).expect_success()
+    assert_same_weights(ours, torchs)
+    assert "[lr_grid] resumed: this run has no grid" in ours.text
+
+
 @pytest.mark.parametrize("name", every("flux_train"))
 def test_a_one_cycle_schedule_keeps_the_ratios(sd_scripts, tmp_path, name):
     schedule = ["--lr_scheduler_type=torch.optim.lr_scheduler.OneCycleLR", "--lr_scheduler_args"]
