@@ -103,7 +103,7 @@ def run_full(
     """
     full = SCRIPTS[name]
     changes = (*full.mends, *mends)
-    arguments = list(full.options)
+    arguments = [] if others.get("config_file") else list(full.options)
     if optimizer is not None:
         arguments.append(f"--optimizer_type={optimizer}")
     if optimizer_args:
