@@ -2,3 +2,5 @@
 
 NAMES = "param_names"
 RECORD = "lr_grid"
+FULL = "lr_grid_full"
+"""Whether a group's factors are those of a full fine-tuning: a run's own, they do not come back with a state."""

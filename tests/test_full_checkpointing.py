@@ -1,4 +1,4 @@
-"""Frozen embedders do not keep the blocks behind them from learning, under reentrant activation checkpointing either."""
+"""Frozen embedders do not keep the blocks behind them from learning, not under reentrant checkpointing either."""
 
 from __future__ import annotations
 

@@ -65,6 +65,16 @@ if __name__ == "__main__":
     train(parser.parse_args())
 """,
     "musubi_tuner/__init__.py": "",
+    "flux_train_two_grids.py": """
+import argparse, torch
+from library import train_util
+from lr_grid.optim import AdamW
+from small_models import Flux
+train_util.get_optimizer = lambda args, params: ("", "", AdamW(params, lr=1e-3, ffn_lr="2x"))
+if __name__ == "__main__":
+    flux = Flux()
+    train_util.get_optimizer(argparse.Namespace(), list(flux.parameters()))
+""",
     "musubi_tuner/base.py": """
 class NetworkTrainer:
     def get_optimizer(self, args, trainable_params):
@@ -78,7 +88,8 @@ from musubi_tuner.base import NetworkTrainer
 from small_models import Flux
 
 class Trainer(NetworkTrainer):
-    pass
+    def get_optimizer(self, args, trainable_params):
+        return super().get_optimizer(args, trainable_params)
 
 if __name__ == "__main__":
     transformer = Flux()
@@ -127,8 +138,13 @@ def test_what_only_the_model_can_refuse_stops_the_run(trainer, capfd):
     words = [sys.executable, "flux_train.py", "--learning_rate", "1e-3"]
     assert main(["launch", "--args", "norm_lr=2x", "--", *words]) == 2
     out, err = capfd.readouterr()
-    assert "lr-grid: error: norm_lr: this network has no norm module in flux" in err
+    assert "lr-grid: error: norm_lr: this run trains no norm module in flux" in err
     assert "MOVED" not in out
+
+
+def test_two_grids_are_one_too_many(trainer, capfd):
+    assert main(["launch", "--args", "ffn_lr=3x", "--", sys.executable, "flux_train_two_grids.py"]) == 2
+    assert "and --optimizer_args have one, too: keep one of the two" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

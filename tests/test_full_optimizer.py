@@ -56,6 +56,7 @@ WRAPPED = [
     ("torch.optim.AdamW", {"fused": True}, Grid),
     ("torch.optim.RMSprop", {"momentum": 0.9}, Grid),
     ("lion_pytorch.Lion", {"weight_decay": 0.1}, Grid),
+    ("bitsandbytes.optim.AdamW8bit", {"min_8bit_size": 16}, Grid),
     ("transformers.optimization.Adafactor", {"relative_step": False, "scale_parameter": False}, Grid),
     ("schedulefree.AdamWScheduleFree", {"warmup_steps": 2}, GridScheduleFree),
     ("schedulefree.SGDScheduleFree", {"weight_decay": 0.1}, GridScheduleFree),
@@ -272,8 +273,8 @@ WRONG = [
     ({"weight_decai": 0.1}, "weight_decai: neither .* Did you mean weight_decay"),
     ({"ffn_dim": 4, "ffn_lr": "2x"}, "ffn_dim: a rank is an adapter's"),
     ({"loraplus_lr_ratio": 4}, "loraplus_lr_ratio: LoRA. is about the two sides"),
-    ({"te_ffn_lr": "2x"}, "te_ffn_lr: this network has no module of a text encoder"),
-    ({"norm_lr": "2x"}, "norm_lr: this network has no norm module in flux"),
+    ({"te_ffn_lr": "2x"}, "te_ffn_lr: this run trains no module of a text encoder"),
+    ({"norm_lr": "2x"}, "norm_lr: this run trains no norm module in flux"),
     ({"block_lr_weight": "double_9:0.5"}, "block 9 is out of range, flux has double 0-2"),
     ({"grid": "nowhere.toml"}, "grid: nowhere.toml: no such file"),
     ({"plan_file": "x.json"}, "no setting of a grid is given"),
@@ -291,6 +292,8 @@ def test_what_is_wrong_is_refused_before_anything_changes(options, message):
 
 
 def test_all_problems_are_told_at_once():
+    with pytest.raises(GridError, match=r"(?s)2 problems.*self_atn_lr: neither.*ffn_lr: 'fast' is not a learning rate"):
+        train_script(AdamW, make_flux(), self_atn_lr="2x", ffn_lr="fast")
     with pytest.raises(GridError, match=r"(?s)3 problems.*ffn_dim.*loraplus.*norm_lr"):
         train_script(AdamW, make_flux(), ffn_dim=4, loraplus_lr_ratio=4, norm_lr="2x")
 

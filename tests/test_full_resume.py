@@ -95,6 +95,26 @@ def test_a_state_without_a_grid_is_taken(make, options):
     assert_equal(model, by_hand)
 
 
+@pytest.mark.parametrize("make", [AdamW, torch.optim.AdamW])
+def test_a_run_without_a_grid_has_none_of_the_saved_one(make, capsys):
+    model, plain = make_flux(), make_flux()
+    first = train_script(AdamW, model, mod_lr=0, **GRID)
+    train(first, model)
+    state, same = saved(first), saved(first)  # two, because loading shares the moments
+    plain.load_state_dict(model.state_dict())
+    model.requires_grad_(True)
+    capsys.readouterr()
+    second = train_script(make, model)
+    second.load_state_dict(state)
+    hand = torch.optim.AdamW(list(plain.parameters()), lr=LR, foreach=False)
+    hand.load_state_dict(same)
+    train(second, model, 2, start=3)
+    train(hand, plain, 2, start=3)
+    assert_equal(model, plain)
+    told = "the saved state is of a run with a grid and this run has none: 84 parameters take the LR of their group"
+    assert (told in capsys.readouterr().out) is (make is AdamW)
+
+
 @BOTH
 def test_what_was_frozen_can_thaw(make, options):
     model = make_flux()

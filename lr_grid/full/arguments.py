@@ -11,6 +11,7 @@ from typing import Any
 
 from lr_grid.errors import GridError, Problems, did_you_mean
 from lr_grid.keys import HINTS, is_grid_key
+from lr_grid.settings import read_settings
 
 PLAN_FILE = "plan_file"
 """Where the plan is written, where that is not beside what the trainer saves."""
@@ -29,7 +30,7 @@ def split_options(
         named: what the optimizer is called in messages.
         more: further keys that were taken already, for the hint at a misspelling.
 
-    Raises: GridError with every key that neither of them knows.
+    Raises: GridError with every key that neither of them knows; then with what is wrong with the others, too.
     """
     takes = keywords_of(makes)
     own, grid = {}, {}
@@ -44,6 +45,8 @@ def split_options(
         else:
             hint = did_you_mean(key, sorted({*HINTS, "grid", PLAN_FILE, *takes, *more}))
             problems.add(f"{WORDS} {key}: neither {named} nor the grid has it.{hint}")
+    if problems.found and grid:
+        read_settings({key: value for key, value in grid.items() if key != PLAN_FILE}, problems, words=WORDS)
     problems.raise_if_any()
     if grid.keys() == {PLAN_FILE}:
         raise GridError([f"{WORDS} {PLAN_FILE}: says where a grid's plan goes, and no setting of a grid is given"])

@@ -32,11 +32,12 @@ def keep_gradients(roots: Iterable[Root], frozen: set[int], args: argparse.Names
     for root in roots:
         if not frozen & root.held:
             continue
+        encoder: Any = root.model
         if root.part == MAIN_PART and _is_reentrant(root.model, args):
             root.model.register_forward_pre_hook(_ask_for_gradients, with_kwargs=True)
             asked.append(root.part)
         elif root.part != MAIN_PART and hasattr(root.model, "enable_input_require_grads"):
-            root.model.enable_input_require_grads()  # transformers' own way
+            encoder.enable_input_require_grads()  # transformers' own way
             asked.append(root.part)
     if not asked:
         return []

@@ -10,10 +10,13 @@ from torch import nn
 from lr_grid.errors import GridError
 from lr_grid.full.parts import SAVED, Parts
 from lr_grid.full.planning import Planned
-from lr_grid.group_keys import NAMES
+from lr_grid.group_keys import FULL, NAMES
 from lr_grid.proof import Proof
 from lr_grid.report.announce import say
 from lr_grid.scales import SCALES, scale_between
+
+_UNNAMED = "(frozen by the trainer)"
+"""In place of the name of a tensor that did not train when the plan was made."""
 
 
 class OptimizerGrid:
@@ -44,9 +47,7 @@ class OptimizerGrid:
         for group, base in zip(groups, self._bases, strict=True):
             told = [planned.get(id(parameter)) for parameter in group["params"]]
             self._lrs.append([base if one is None else one.lr for one in told])
-            self.names.append(
-                [f"(frozen by the trainer) {i}" if one is None else one.name for i, one in enumerate(told)]
-            )
+            self.names.append([f"{_UNNAMED} {i}" if one is None else one.name for i, one in enumerate(told)])
             self.frozen += [p for p, one in zip(group["params"], told, strict=True) if one is not None and one.lr == 0]
         self.put_into(groups)
 
@@ -59,6 +60,7 @@ class OptimizerGrid:
         for group, base, lrs, names in zip(groups, bases or self._bases, self._lrs, self.names, strict=False):
             group[SCALES] = [1.0 if lr == base else scale_between(base, lr) if lr else 0.0 for lr in lrs]
             group[NAMES] = list(names)
+            group[FULL] = True
 
     def drop_frozen(self) -> None:
         """Forgets gradients of what is frozen, where a script has asked for them again."""
@@ -91,7 +93,8 @@ class OptimizerGrid:
             theirs = group.get(NAMES)
             if theirs is None or state_dict["state"] == {}:
                 continue
-            differs = next((pair for pair in zip(theirs, names, strict=False) if pair[0] != pair[1]), None)
+            pairs = (pair for pair in zip(theirs, names, strict=False) if not any(n.startswith(_UNNAMED) for n in pair))
+            differs = next((pair for pair in pairs if pair[0] != pair[1]), None)
             if len(theirs) != len(names):
                 problems.append(
                     f"group {index} of the saved state has {len(theirs)} parameters, this run's {len(names)}"
@@ -100,7 +103,7 @@ class OptimizerGrid:
                 problems.append(f"group {index}: the saved state has {differs[0]} where this run has {differs[1]}")
         if problems:
             raise GridError([f"the state to resume is of other parameters: {text}" for text in problems])
-        plain = [{k: v for k, v in group.items() if k not in (SCALES, NAMES, SAVED)} for group in saved]
+        plain = [{k: v for k, v in group.items() if k not in (SCALES, NAMES, SAVED, FULL)} for group in saved]
         return saved, {**state_dict, "param_groups": plain}
 
     def after_load(self, saved: Sequence[Mapping[str, Any]], groups: Sequence[dict[str, Any]]) -> None:

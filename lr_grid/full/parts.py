@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
-from lr_grid.group_keys import NAMES, RECORD
+from lr_grid.group_keys import FULL, NAMES, RECORD
 from lr_grid.scales import SCALES
 
 SAVED = "lr_grid_parts"
 """Key of a group in a saved state: what its parts keep themselves."""
-_NOT_SHARED = frozenset({"params", "lr", SCALES, NAMES, RECORD, SAVED})
+_NOT_SHARED = frozenset({"params", "lr", SCALES, NAMES, RECORD, FULL, SAVED})
 
 
 @dataclass

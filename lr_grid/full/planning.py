@@ -7,24 +7,22 @@ What a multiple multiplies is the LR of the tensor's own group, so that --block_
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor, nn
-
-from lr_grid.anatomy import Layout
-from lr_grid.anatomy.detect import read_layout
-from lr_grid.anatomy.paths import plain
 from lr_grid.binding import bind_settings
 from lr_grid.errors import GridError, Problems
 from lr_grid.full.naming import Root
+from lr_grid.full.places import Named, read_places
 from lr_grid.grid_settings import GridSettings
-from lr_grid.placing import site_in, unknown_notice
-from lr_grid.plan import ModuleFacts, Plan, TrainerLrs
+from lr_grid.plan import Plan, TrainerLrs
 from lr_grid.planner import make_plan
-from lr_grid.sites import Site, Sites
+from lr_grid.sites import Sites
 from lr_grid.words import MAIN_PART
+
+_HALF = 2
+"""Bytes of a bf16 or fp16 number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,8 @@ class Planning:
     plan: Plan
     tensors: dict[int, Planned]
     """By id; of every tensor that trains or that an LR of 0 freezes."""
-    modules: dict[str, list[tuple[str, nn.Parameter]]]
-    """Row name -> (name, parameter)."""
+    modules: dict[str, Named]
+    """Row name -> its tensors."""
 
 
 def plan_groups(groups: Sequence[dict[str, Any]], roots: Sequence[Root], settings: GridSettings) -> Planning:
@@ -62,8 +60,11 @@ def plan_groups(groups: Sequence[dict[str, Any]], roots: Sequence[Root], setting
     problems = Problems()
     _refuse_settings(settings, problems)
     bases = _bases(groups)
-    sites, modules, facts = _read(roots, set(bases))
+    places = read_places(roots, set(bases))
+    sites, modules, facts = places.sites, places.modules, places.facts
     bound = bind_settings(settings, sites, problems)
+    # What is said of a LoRA's network holds of the run here.
+    problems.found = [text.replace("this network has no", "this run trains no") for text in problems.found]
     problems.raise_if_any()
     base_of = {name: bases[id(parameters[0][1])] for name, parameters in modules.items()}
     by_part = {part: _common(base_of[s.name] for s in sites.all if s.part == part) for part in _parts(sites)}
@@ -80,7 +81,9 @@ def plan_groups(groups: Sequence[dict[str, Any]], roots: Sequence[Root], setting
             row = rows[site.part, bases[id(parameter)]][site.name]
             tensors[id(parameter)] = Planned(name, site.name, 0.0 if row.frozen else row.lr_down)
     chosen = [rows[row.site.part, base_of[row.site.name]][row.site.name] for row in plans[0].rows]
-    plan = replace(plans[0], rows=tuple(chosen), notices=(*plans[0].notices, *_about_bases(by_part)))
+    size = min(parameter.element_size() for named in modules.values() for _, parameter in named)
+    notices = (*plans[0].notices, *_about_bases(by_part))
+    plan = replace(plans[0], rows=tuple(chosen), notices=notices, element_size=2 if size <= _HALF else 4)
     return Planning(plan, tensors, modules)
 
 
@@ -121,63 +124,6 @@ def _bases(groups: Sequence[dict[str, Any]]) -> dict[int, float]:
     if not found:
         raise GridError(["nothing trains: no tensor that the optimizer was given has requires_grad"])
     return found
-
-
-def _read(
-    roots: Sequence[Root], wanted: set[int]
-) -> tuple[Sites, dict[str, list[tuple[str, nn.Parameter]]], dict[str, ModuleFacts]]:
-    """(places of all modules that hold wanted tensors, their tensors, their facts), model by model."""
-    sites: list[Site] = []
-    modules: dict[str, list[tuple[str, nn.Parameter]]] = {}
-    facts: dict[str, ModuleFacts] = {}
-    unknown: list[str] = []
-    layout = Layout("no U-Net", {}, {}, (), ())
-    layouts: dict[str, Layout] = {}
-    seen: set[int] = set()
-    for root in roots:
-        own = read_layout(root.model)
-        if root.part == MAIN_PART:
-            layout = own
-        else:
-            layouts[root.part] = own
-        prefix = "" if root.part == MAIN_PART else f"{root.part}."
-        for path, module, named in _holders(root.model):
-            # A tensor of two modules, or of two models, counts in the first.
-            here = [(f"{prefix}{n}", p) for n, p in named if id(p) in wanted and id(p) not in seen]
-            if not here:
-                continue
-            seen |= {id(parameter) for _, parameter in here}
-            name = f"{prefix}{path}"
-            site, known = site_in(own, name, path, root.part, module)
-            if not known and root.part == MAIN_PART:
-                unknown.append(path)
-            sites.append(site)
-            modules[name] = here
-            facts[name] = _facts(here)
-    encoder_of = {part: index for index, part in enumerate(layouts)}
-    return Sites(tuple(sites), layout, encoder_of, unknown_notice(unknown), layouts), modules, facts
-
-
-def _holders(model: nn.Module) -> Iterator[tuple[str, nn.Module | None, list[tuple[str, nn.Parameter]]]]:
-    """(path, module, its own tensors) of every module that has tensors itself; a tensor that hangs in a module of
-    modules (a modulation table, a token) stands by itself, as in ``trained.trained_modules``."""
-    for full_path, module in model.named_modules():
-        named = [
-            (f"{full_path}.{leaf}" if full_path else leaf, p) for leaf, p in module._parameters.items() if p is not None
-        ]
-        if not named:
-            continue
-        if not module._modules:
-            yield plain(full_path), module, named
-        else:
-            for name, parameter in named:
-                yield plain(name), None, [(name, parameter)]
-
-
-def _facts(parameters: Iterable[tuple[str, Tensor]]) -> ModuleFacts:
-    tensors = [tensor for _, tensor in parameters]
-    shapes = tuple(tuple(tensor.shape) for tensor in tensors)
-    return ModuleFacts(None, None, has_up=False, shapes=shapes, saved=sum(tensor.numel() for tensor in tensors))
 
 
 def _parts(sites: Sites) -> list[str]:

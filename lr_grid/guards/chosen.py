@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from lr_grid.own_optimizers import PACKAGE, WRAPPERS
 
 BITSANDBYTES = "bitsandbytes"
 _DADAPT = "dadaptation"
+_WRAPPERS = tuple(f"{PACKAGE}.{name}".lower() for name in WRAPPERS)
 _OWN_NAMES = {
     "adamw": ("torch", "adamw"),
     "sgdnesterov": ("torch", "sgd"),
@@ -32,8 +34,7 @@ _OWN_NAMES = {
 """--optimizer_type in lower case -> (package, class), for the names that are not simply a class of torch.optim."""
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A class that the trainer builds."""
 
     option: str
@@ -85,6 +86,14 @@ def optimizer_of(args: argparse.Namespace) -> Chosen:
     given = pairs(getattr(args, "optimizer_args", None))
     shown = _asked(args)
     name, option = shown.lower(), f"--optimizer_type {shown}"
+    inner = given.get("optimizer")
+    if name in _WRAPPERS and isinstance(inner, str):
+        return Chosen(
+            option,
+            inner.partition(".")[0].lower() if "." in inner else "torch",
+            inner.rpartition(".")[2].lower(),
+            given,
+        )
     if "." in name:
         return Chosen(option, name.partition(".")[0], name.rpartition(".")[2], given)
     if name in _OWN_NAMES:

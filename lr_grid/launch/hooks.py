@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from torch import Tensor
 
@@ -20,6 +21,9 @@ from lr_grid.full.attach import GRID, attach
 _NAME = "get_optimizer"
 _FUSED = {"library.train_util": "library.adafactor_fused", "musubi_tuner": "musubi_tuner.modules.adafactor_fused"}
 """Whose trainer -> the module that patches Adafactor."""
+
+_done: WeakValueDictionary[int, Any] = WeakValueDictionary()
+"""Optimizers that got their grid here."""
 
 
 def hook_in(names: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
@@ -58,10 +62,14 @@ def _gridded(make: Callable[..., Any], grid: Mapping[str, Any]) -> Callable[...,
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         made = make(*args, **kwargs)
         optimizer = made[2]
-        if not hasattr(optimizer, GRID):
-            attach(optimizer, grid, options=optimizer.defaults)
-            if any(getattr(each, "fused_backward_pass", False) for each in (*args, *kwargs.values())):
-                _hook_fused()
+        if id(optimizer) in _done:  # a subclass's function that has called its parent's
+            return made
+        if hasattr(optimizer, GRID):
+            raise GridError(["lr-grid launch has a grid, and --optimizer_args have one, too: keep one of the two"])
+        attach(optimizer, grid, options=optimizer.defaults)
+        _done[id(optimizer)] = optimizer
+        if any(getattr(each, "fused_backward_pass", False) for each in (*args, *kwargs.values())):
+            _hook_fused()
         return made
 
     return wrapped

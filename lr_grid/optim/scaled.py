@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from lr_grid.group_keys import FULL, NAMES
 from lr_grid.scales import SCALES
 
 _REFUSED = {
@@ -66,7 +67,7 @@ class ScaledLrs(Optimizer):
             super().load_state_dict(plain)
             grid.after_load(saved, self.param_groups)
             return
-        super().load_state_dict(state_dict)
+        super().load_state_dict(_without_full_grid(state_dict))
         for group, scales in zip(self.param_groups, before, strict=True):
             if scales is not None:
                 group.setdefault(SCALES, scales)
@@ -102,6 +103,24 @@ class ScaledLrs(Optimizer):
     @classmethod
     def _named(cls) -> str:
         return f"lr_grid.optim.{cls.__name__}"
+
+
+def _without_full_grid(state_dict: dict[str, Any]) -> dict[str, Any]:
+    """A saved state without the factors of a full fine-tuning under a grid, for a run that has no grid."""
+    groups = [dict(group) for group in state_dict["param_groups"]]
+    changed = 0
+    for group in groups:
+        if group.pop(FULL, False):
+            changed += sum(scale != 1 for scale in group.pop(SCALES, ()))
+            group.pop(NAMES, None)
+    if changed:
+        from lr_grid.report.announce import say  # here: this line alone needs it
+
+        say(
+            f"resumed: the saved state is of a run with a grid and this run has none: {changed} parameters take the LR"
+            " of their group, their moments stay"
+        )
+    return {**state_dict, "param_groups": groups}
 
 
 def lrs_in(group: Mapping[str, Any]) -> list[Any]:
