@@ -108,7 +108,7 @@ def test_a_resumed_run_without_a_grid_has_none(musubi, tmp_path, name):
     ours = run_full(musubi, name, run="ours", optimizer=OURS, **given).expect_success()
     torchs = run_full(musubi, name, run="torchs", **given).expect_success()
     assert_same_weights(ours, torchs)
-    assert "[lr_grid] resumed: this run has no grid" in ours.text
+    assert "[lr_grid] resumed: the saved state is of a run with a grid and this run has none" in ours.text
 
 
 @pytest.mark.parametrize("name", every("flux_train"))
