@@ -22,6 +22,7 @@ UPSTREAM = {
     "kontext": ("flux_kontext_train_network.py", "networks.lora_flux"),
     "krea2": ("krea2_train_network.py", "networks.lora_krea2"),
     "fpack": ("fpack_train_network.py", "networks.lora_framepack"),
+    "hidream": ("hidream_o1_train_network.py", "networks.lora_hidream_o1"),
 }
 TENSORS = {
     "wan": 2 * 2 * 10,  # two tensors for each linear layer of each block
@@ -38,6 +39,7 @@ TENSORS = {
     "kontext": 2 * (2 * 8 + 2 * 2),
     "krea2": 112,  # the whole model, not only its blocks
     "fpack": 2 * (2 * 12 + 2 * 5),
+    "hidream": 2 * (3 * 7 + 3),  # and three layers outside the blocks
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from full_samples import full_files
 from inventories.config_paths import with_real_paths
 from inventories.running import run_inventory
 from samples import (
@@ -35,7 +36,8 @@ from lr_grid.cli.main import main
 def test_every_file_is_in_the_table_and_in_the_readme():
     files = {file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*") if file.is_file()}
     pairs = [file_of(name, dataset).relative_to(FOLDER).as_posix() for name in SAMPLES for dataset in (False, True)]
-    assert files == {*pairs, *OTHERS, "README.md"}
+    full = [file.relative_to(FOLDER).as_posix() for file in full_files()]
+    assert files == {*pairs, *full, *OTHERS, "README.md"}
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert [file for file in (*OTHERS, *map(file_of_readme, SAMPLES)) if f"({file})" not in readme] == []
 

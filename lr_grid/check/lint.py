@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lr_grid.check.bites import check_bites
 from lr_grid.check.dataset_file import check_dataset
+from lr_grid.check.full import check_full
 from lr_grid.check.grid import check_grid
 from lr_grid.check.names import check_names
 from lr_grid.check.network_module import check_network_module
@@ -47,6 +48,7 @@ def check_training(
             check_proportions(subject, plan, trainer_lrs(config))
         module = str(config.values.get("network_module") or "")
         check_optimizers(subject, plan, wrapped_module(module, config.network_args))
+    check_full(subject)
     check_names(subject)
     check_bites(subject)
     check_dataset(subject, dataset_config)

@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from unittest import mock
 
 import torch
@@ -41,6 +42,10 @@ def read_sd_scripts(module: ModuleType, args: argparse.Namespace, file: Path) ->
     trainer.assert_extra_args(args, group, validation)
     if args.cache_latents:
         assert group.is_latent_cacheable(), "cache_latents does not go with color_aug or random_crop"
+    _check_subsets(args, group, config)
+
+
+def _check_subsets(args: argparse.Namespace, group: Any, config: dict[str, Any]) -> None:
     subsets = [subset for dataset in group.datasets for subset in dataset.subsets]
     assert len(subsets) == sum(len(dataset["subsets"]) for dataset in config["datasets"]), "a subset is left out"
     if getattr(args, "cache_text_encoder_outputs", False):
@@ -49,10 +54,34 @@ def read_sd_scripts(module: ModuleType, args: argparse.Namespace, file: Path) ->
     assert all(subset.img_count for subset in subsets), "a subset has no images"
 
 
+def read_full_sd_scripts(module: ModuleType, args: argparse.Namespace, file: Path) -> None:
+    """The same for its full fine-tuning scripts, which are functions: what all check before they load a model."""
+    train_util, config_util = import_module("library.train_util"), import_module("library.config_util")
+    strategies = import_module("library.strategy_base"), import_module("library.strategy_sd")
+    train_util.verify_command_line_training_args(args)
+    train_util.verify_training_args(args)
+    train_util.prepare_dataset_args(args, module.__name__ != "train_db")
+    if module.__name__ == "sdxl_train":
+        module.sdxl_train_util.verify_sdxl_training_args(args)
+    strategy = strategies[1].SdSdxlLatentsCachingStrategy(False, False, 1, False) if args.cache_latents else None
+    with mock.patch.object(strategies[0].LatentsCachingStrategy, "_strategy", strategy):  # datasets ask for it
+        config = config_util.load_user_config(file)
+        dreambooth, captions = module.__name__ != "fine_tune", module.__name__ != "train_db"
+        sanitizer = config_util.ConfigSanitizer(dreambooth, captions, getattr(args, "masked_loss", False), True)
+        blueprint = config_util.BlueprintGenerator(sanitizer).generate(config, args)
+        group, _ = config_util.generate_dataset_group_by_blueprint(blueprint.dataset_group)
+    if args.cache_latents:
+        assert group.is_latent_cacheable(), "cache_latents does not go with color_aug or random_crop"
+    _check_subsets(args, group, config)
+
+
 def read_musubi(module: ModuleType, args: argparse.Namespace, file: Path) -> None:
     """The same for musubi-tuner."""
     config_utils = import_module("musubi_tuner.dataset.config_utils")
     trainer = trainer_of(module)()
+    if not hasattr(type(trainer), "architecture"):  # hv_train.py
+        trainer.architecture = module.ARCHITECTURE_HUNYUAN_VIDEO
+        trainer.handle_model_specific_args = lambda _: None
     # read off the model's file, which is not there
     dtypes = {name: lambda *_: DTYPES[args.mixed_precision] for name in vars(module) if name.startswith("detect_")}
     with mock.patch.dict(vars(module), dtypes):

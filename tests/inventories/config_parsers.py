@@ -16,8 +16,9 @@ NUMBERS = (int, float)
 
 
 def commands(training: Path) -> list[list[str]]:
-    """The commands in a training config's header, each a script and its arguments."""
-    found = re.findall(r"^# +(?:python|accelerate launch) (.+)$", training.read_text(encoding="utf-8"), re.M)
+    """The commands in a training config's header, each a script and its arguments (without ``lr-grid launch``)."""
+    starts = r"^# +(?:lr-grid launch .* -- )?(?:python|accelerate launch) (.+)$"
+    found = re.findall(starts, training.read_text(encoding="utf-8"), re.M)
     return [shlex.split(line) for line in found]
 
 
@@ -80,7 +81,8 @@ def parse_training(script: str, given: list[str]) -> tuple[ModuleType, argparse.
 def trainer_of(module: ModuleType) -> type:
     """The trainer that a training script defines."""
     own = [cls for cls in vars(module).values() if isinstance(cls, type) and cls.__module__ == module.__name__]
-    checks = ("assert_extra_args", "handle_model_specific_args")  # what either trainer calls its own first step
+    # what either trainer calls its own first step; hv_train.py has none
+    checks = ("assert_extra_args", "handle_model_specific_args", "get_optimizer")
     return next(cls for cls in own if any(hasattr(cls, name) for name in checks))
 
 

@@ -126,18 +126,30 @@ class InstalledTrainer:
         probe: bool = True,
         timeout: float = 300,
         env: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> RunResult:
         """Run a training script of the checkout on tiny models of a family.
 
-        What it prints and what the probe saw lands in ``output``, a folder with the name of the LoRA.
+        What it prints and what the probe saw lands in ``output``, a folder with the name of the LoRA. ``launcher``:
+        a module of the venv and its arguments (``-m`` is put before), which gets the whole command behind them.
         """
         variables = BASE_ENVIRONMENT | ({PROBE_FILE: str(output / "probe.json")} if probe else {}) | dict(env or {})
         command: list[str | Path] = [self.python, RUN_SCRIPT, self.shrink, family, script, *arguments]
+        if launcher:
+            command = [self.python, "-m", *launcher, *self._by_other_names(command, output)]
+            variables = {"PYTHONPATH": str(self.folder), **variables}  # a launcher may put a script of its own before
         began = time.monotonic()
         returncode, text = self._execute(command, variables, timeout)
         seconds = time.monotonic() - began
         (output / "output.txt").write_text(text, encoding="utf-8")
         return RunResult(returncode, text, seconds, output, output.name, (script.name, *arguments))
+
+    def _by_other_names(self, command: Sequence[str | Path], output: Path) -> list[str | Path]:
+        """The command in such words that the trainer's script is the first of them that ends in .py."""
+        python, run_script, shrink, *others = command
+        link = output / "run_tiny"
+        link.symlink_to(run_script)
+        return [python, link, Path(shrink).with_suffix(""), *others]
 
     def _execute(self, command: Sequence[str | Path], variables: dict[str, str], timeout: float) -> tuple[int, str]:
         try:

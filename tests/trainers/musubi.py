@@ -78,6 +78,7 @@ class Musubi(InstalledTrainer):
         probe: bool = True,
         timeout: float = 300,
         env: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> RunResult:
         """Run a training script of musubi-tuner on a tiny model; all it writes lands in the new ``workdir/name``.
 
@@ -121,6 +122,7 @@ class Musubi(InstalledTrainer):
             probe=probe,
             timeout=timeout,
             env=env,
+            launcher=launcher,
         )
 
     def _write_dataset(self, file: Path, model: str) -> Path:

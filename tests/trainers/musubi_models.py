@@ -34,6 +34,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "hv15": ("--task=t2v", "--dit_dtype=float32"),
     "kontext": (),
     "krea2": (),
+    "hidream": (),
     "fpack": ("--split_attn",),  # without it, its attention takes no batch on a CPU
 }
 MODELS: dict[str, Model] = {family: Model(family, options) for family, options in OPTIONS.items()}

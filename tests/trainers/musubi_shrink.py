@@ -17,6 +17,7 @@ WIDTH, HEADS = 64, 2
 HEAD = WIDTH // HEADS
 TEXT_WIDTH = 64  # of text features, where a model allows it
 ROPE_AXES = [8, 12, 12]  # they add up to HEAD
+HIDREAM_VOCABULARY, HIDREAM_TIME_TOKEN = 64, 8
 
 
 def wan(blocks: int = 2) -> None:
@@ -126,6 +127,45 @@ def fpack() -> None:
     )
 
 
+def hidream() -> None:
+    """Its sizes come in a config from the Hub, like the processor that only samples need."""
+    from musubi_tuner.hidream_o1 import hidream_o1_utils as utils
+    from musubi_tuner.hidream_o1.qwen3_vl_transformers import Qwen3VLModel
+    from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLConfig
+
+    text = {
+        "vocab_size": HIDREAM_VOCABULARY,
+        "hidden_size": WIDTH,
+        "intermediate_size": 128,
+        "num_hidden_layers": 3,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": 1,
+        "head_dim": HEAD,
+        "rope_scaling": {"mrope_section": [6, 5, 5], "rope_type": "default"},
+    }
+    vision = {
+        "depth": 2,
+        "hidden_size": WIDTH,
+        "intermediate_size": 128,
+        "num_heads": HEADS,
+        "out_hidden_size": WIDTH,
+        "num_position_embeddings": 16,
+        "deepstack_visual_indexes": [],
+    }
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    tokens = {name: HIDREAM_VOCABULARY - 1 - number for number, name in enumerate(names)}
+    Qwen3VLConfig.from_pretrained = classmethod(lambda cls, _: cls(text_config=text, vision_config=vision, **tokens))
+    utils.load_processor = lambda **_: None
+    if Qwen3VLModel.__init__.__name__ == "__init__":
+        original = Qwen3VLModel.__init__
+
+        def with_small_token(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            self.tms_token_id = HIDREAM_TIME_TOKEN  # a literal, beyond the tiny vocabulary
+
+        Qwen3VLModel.__init__ = with_small_token
+
+
 def _import_wan_without_gpu() -> None:
     """A default argument in this module asks for the current GPU when it is imported."""
     import torch
@@ -176,4 +216,5 @@ FAMILIES: dict[str, Callable[[], None]] = {
     "kontext": kontext,
     "krea2": krea2,
     "fpack": fpack,
+    "hidream": hidream,
 }

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from musubi_shrink import TEXT_WIDTH
+from musubi_shrink import HIDREAM_TIME_TOKEN, TEXT_WIDTH
 from safetensors.torch import save_file
 
 CAPTIONS = ("a red cat on a mat", "a blue dog, best quality", "green bird in the sky", "a photo of a hat")
@@ -66,6 +66,11 @@ def fpack() -> tuple[Tensors, Tensors]:
     return latents, text | {"llama_attention_mask": torch.ones(8, dtype=torch.bool)}
 
 
+def hidream() -> tuple[Tensors, Tensors]:
+    pixels = {f"latents_1x2x2_{BF16}": _random(2, 2, 3 * 32 * 32)}  # patches of pixels: it has no VAE
+    return pixels, {"varlen_input_ids_int64": torch.tensor([*range(10, 19), HIDREAM_TIME_TOKEN])}
+
+
 # folder -> the architecture's short name in file names, and what makes the tensors of one item
 CACHES = {
     "wan": ("wan", wan),
@@ -77,6 +82,7 @@ CACHES = {
     "kontext": ("fk", kontext),
     "krea2": ("kr2", krea2),
     "fpack": ("fp", fpack),
+    "hidream": ("ho1", hidream),
 }
 
 

@@ -74,6 +74,15 @@ def fpack() -> Any:
     return HunyuanVideoTransformer3DModelPacked(attn_mode="torch", has_image_proj=True, has_clean_x_embedder=True)
 
 
+def hidream() -> Any:
+    from musubi_tuner.hidream_o1.qwen3_vl_transformers import Qwen3VLForConditionalGeneration
+    from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLConfig
+
+    model = Qwen3VLForConditionalGeneration(Qwen3VLConfig.from_pretrained("full"))
+    model.lm_head = torch.nn.Identity()  # a checkpoint in one file has none
+    return model
+
+
 BUILDERS: dict[str, Callable[[], Any]] = {
     "wan": wan,
     "flux2": flux2,
@@ -84,6 +93,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "kontext": kontext,
     "krea2": krea2,
     "fpack": fpack,
+    "hidream": hidream,
 }
 
 

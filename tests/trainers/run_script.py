@@ -1,8 +1,9 @@
 """Runs a trainer's script in this process, as ``python SCRIPT ARGUMENTS`` would, on a shrunk model.
 
 python run_script.py SHRINK_MODULE FAMILY SCRIPT ARGUMENTS...
-SHRINK_MODULE is a Python file whose FAMILIES are functions that shrink the trainer's models of a family in memory.
-With the variable PROBE_FILE set, the probe is loaded too and writes its report there at the end.
+SHRINK_MODULE is a Python file (its suffix may be left out) whose FAMILIES are functions that shrink the models of a
+family in memory. With the variable PROBE_FILE (FULL_PROBE_FILE) set, the probe (full_probe.py) is loaded too and writes
+its report there at the end.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent  # it may be run by a link, under a name that does not look like a script's
 PROBE_FILE = "LR_GRID_TRAINER_PROBE_FILE"
+FULL_PROBE_FILE = "LR_GRID_TRAINER_FULL_PROBE_FILE"
 
 
 def load_module(file: Path) -> ModuleType:
@@ -33,9 +35,10 @@ def main(shrink: str, family: str, script: str, *arguments: str) -> None:
     sys.path[0] = str(Path(script).parent)
     if importlib.util.find_spec("torchvision") is None:
         sys.path.append(str(HERE / "torchvision_stand_in"))
-    load_module(Path(shrink)).FAMILIES[family]()
-    if PROBE_FILE in os.environ:
-        load_module(HERE / "probe.py").install(Path(os.environ[PROBE_FILE]))
+    load_module(Path(shrink).with_suffix(".py")).FAMILIES[family]()
+    for variable, probe in ((PROBE_FILE, "probe.py"), (FULL_PROBE_FILE, "full_probe.py")):
+        if variable in os.environ:
+            load_module(HERE / probe).install(Path(os.environ[variable]))
     sys.argv = [script, *arguments]
     runpy.run_path(script, run_name="__main__")
 

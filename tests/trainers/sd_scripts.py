@@ -75,6 +75,7 @@ class SdScripts(InstalledTrainer):
         probe: bool = True,
         timeout: float = 300,
         env: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> RunResult:
         """Run a training script of sd-scripts on a tiny model; all it writes lands in the new ``workdir/name``.
 
@@ -119,6 +120,7 @@ class SdScripts(InstalledTrainer):
             probe=probe,
             timeout=timeout,
             env=env,
+            launcher=launcher,
         )
 
     def _write_dataset(self, file: Path) -> Path:
