@@ -13,6 +13,7 @@ from lr_grid.errors import Problems, did_you_mean
 from lr_grid.full.arguments import PLAN_FILE
 from lr_grid.keys import HINTS, is_grid_key
 from lr_grid.launch.command import full_scripts
+from lr_grid.own_optimizers import WRAPPERS
 from lr_grid.settings import read_settings
 from lr_grid.training.finding import Place
 
@@ -25,7 +26,6 @@ OWN_OPTIONS = {
     "SGD": frozenset({"lr", "momentum", "dampening", "weight_decay", "nesterov"}) | _COMMON - {"capturable"},
 }
 """lr_grid.optim's optimizers -> what is their own; a test holds it against their signatures."""
-_WRAPPERS = ("Grid", "GridScheduleFree")
 
 
 def check_full(subject: Subject) -> None:
@@ -40,8 +40,11 @@ def check_full(subject: Subject) -> None:
     if not isinstance(name, str) or not subject.is_known("optimizer_type"):
         return
     own = name.removeprefix(_OURS) if name.startswith(_OURS) else ""
-    if own and own not in (*OWN_OPTIONS, *_WRAPPERS):
-        hint = did_you_mean(own, (*OWN_OPTIONS, *_WRAPPERS)).strip()
+    if own and own not in (*OWN_OPTIONS, *WRAPPERS):
+        named = {one.lower(): one for one in (*OWN_OPTIONS, *WRAPPERS)}
+        hint = did_you_mean(own, named).strip()
+        for low, one in named.items():
+            hint = hint.replace(f" {low}?", f" {one}?")
         subject.tell("error", "optimizer_type", f"{name}: lr-grid has no such optimizer", hint)
         return
     if own and is_full and subject.get("fused_backward_pass"):
@@ -50,7 +53,7 @@ def check_full(subject: Subject) -> None:
     if not own:
         _refuse_grid(subject, name, {key: pair for key, pair in grid.items() if key != PLAN_FILE}, is_full)
         return
-    if own in _WRAPPERS and "optimizer" not in given:
+    if own in WRAPPERS and "optimizer" not in given:
         subject.tell("error", "optimizer_type", f"{name} wants an optimizer: optimizer_args \"optimizer='...'\"")
     for key, (_, place) in given.items():
         if own in OWN_OPTIONS and key not in OWN_OPTIONS[own] and key not in grid:
