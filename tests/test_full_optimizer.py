@@ -334,6 +334,14 @@ def test_an_optimizer_takes_one_grid_only():
         attach(optimizer, GRID)
 
 
+def test_norms_need_one_step_of_one_optimizer():
+    args = argparse.Namespace(output_dir=None, output_name=None, learning_rate=LR, fused_backward_pass=True)
+    with pytest.raises(GridError, match="log_grad_norms: with --fused_backward_pass there is no step"):
+        train_script(AdamW, make_flux(), args=args, log_grad_norms=True, **GRID)
+    with pytest.raises(GridError, match="log_grad_norms: this run has an optimizer for every group"):
+        blockwise(AdamW, make_flux(), log_grad_norms=True, **GRID)
+
+
 def test_norms_are_recorded(tmp_path):
     model = make_flux()
     optimizer = train_script(AdamW, model, plan_file=str(tmp_path / "n.lr_grid.json"), log_grad_norms=True, **GRID)

@@ -88,9 +88,11 @@ def _judge(run: FullRun, name: str, options: Mapping[str, Any], takes_scales: bo
     note_negative_of(chosen, lrs, problems)
     if several and run.settings.log_grad_norms:
         problems.add("log_grad_norms: this run has an optimizer for every group of parameters, and no common step")
+    fused = getattr(run.args, "fused_backward_pass", False)  # there each tensor is moved by itself
+    if fused and run.settings.log_grad_norms:
+        problems.add("log_grad_norms: with --fused_backward_pass there is no step at which all gradients are there")
     problems.raise_if_any()
     lines = [] if takes_scales else [optimizer_notice(chosen, lrs)]
-    fused = getattr(run.args, "fused_backward_pass", False)  # there each tensor is moved by itself
     if not takes_scales and not fused and len(lrs) > _MANY:
         lines.append(
             f"{len(lrs)} distinct LRs: {name} takes each as a group of its own, which costs time in every step;"
