@@ -25,6 +25,7 @@ from full_models import (
 
 from lr_grid.errors import GridError
 from lr_grid.full.attach import attach
+from lr_grid.guards.chosen import optimizer_of
 from lr_grid.optim import SGD, AdamW, Grid, GridScheduleFree, Lion
 
 
@@ -348,3 +349,13 @@ def test_norms_are_recorded(tmp_path):
     train(optimizer, model)
     del optimizer
     assert (tmp_path / "n.lr_grid.norms").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [("prodigyopt.Prodigy", ("prodigyopt", "prodigy")), ("NAdam", ("torch", "nadam"))],
+)
+def test_a_loras_guards_judge_the_optimizer_that_is_wrapped(inner, expected):
+    args = argparse.Namespace(optimizer_type="lr_grid.optim.Grid", optimizer_args=[f"optimizer='{inner}'"])
+    chosen = optimizer_of(args)
+    assert (chosen.package, chosen.name) == expected
