@@ -17,9 +17,12 @@ TRAINER = {
     "library/__init__.py": "",
     "library/train_util.py": """
 import torch
+class Adafactor(torch.optim.SGD):
+    pass
 def get_optimizer(args, trainable_params):
-    optimizer = torch.optim.SGD(trainable_params, lr=args.learning_rate)
-    return "torch.optim.SGD", "", optimizer
+    optimizer = Adafactor(trainable_params, lr=args.learning_rate)
+    optimizer.defaults |= {"relative_step": False, "scale_parameter": False, "warmup_init": False}
+    return "Adafactor", "", optimizer
 """,
     # each tensor by itself, when its gradient is there: with the LR of the group that it is handed
     "library/adafactor_fused.py": """
@@ -124,14 +127,17 @@ def test_every_tensor_moves_by_its_lr(trainer, capfd, fused):
     moved = json.loads(out.partition("MOVED ")[2].splitlines()[0])
     expected = {name: 0 if "mod" in name else lr_of(name) for name, _ in make_flux().named_parameters()}
     assert moved == pytest.approx(expected, rel=2e-3, abs=1e-9)  # a difference of float32 numbers near 0.3
-    assert "first step: GridSGD holds exactly the plan's 86 parameters in 1 groups, at the plan's LRs" in out
-    assert json.loads((trainer / "out" / "last.lr_grid.json").read_text())["network_module"] == "torch.optim.sgd.SGD"
+    assert "first step: GridAdafactor holds exactly the plan's 86 parameters in 1 groups, at the plan's LRs" in out
+    assert (
+        json.loads((trainer / "out" / "last.lr_grid.json").read_text())["network_module"]
+        == "library.train_util.Adafactor"
+    )
 
 
 def test_a_module_and_its_own_exit_code(trainer, capfd):
     words = [sys.executable, "-m", "musubi_tuner.zimage_train", "--flag", "a b"]
     assert main(["launch", "--args", *SETTINGS, "--", *words]) == 7
-    assert "GOT GridSGD ['--flag', 'a b']" in capfd.readouterr().out
+    assert "GOT GridAdafactor ['--flag', 'a b']" in capfd.readouterr().out
 
 
 def test_what_only_the_model_can_refuse_stops_the_run(trainer, capfd):

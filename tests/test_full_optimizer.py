@@ -335,6 +335,14 @@ def test_an_optimizer_takes_one_grid_only():
         attach(optimizer, GRID)
 
 
+def test_a_fused_backward_pass_is_for_adafactor():
+    model = make_flux()
+    args = argparse.Namespace(output_dir=None, output_name=None, learning_rate=LR, fused_backward_pass=True)
+    with pytest.raises(GridError, match=r"takes Adafactor alone, not lr_grid.optim.AdamW: .* lr-grid launch"):
+        train_script(AdamW, model, args=args, mod_lr=0, **GRID)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
 def test_norms_need_one_step_of_one_optimizer():
     args = argparse.Namespace(output_dir=None, output_name=None, learning_rate=LR, fused_backward_pass=True)
     with pytest.raises(GridError, match="log_grad_norms: with --fused_backward_pass there is no step"):

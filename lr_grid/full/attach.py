@@ -89,6 +89,11 @@ def _judge(run: FullRun, name: str, options: Mapping[str, Any], takes_scales: bo
     if several and run.settings.log_grad_norms:
         problems.add("log_grad_norms: this run has an optimizer for every group of parameters, and no common step")
     fused = getattr(run.args, "fused_backward_pass", False)  # there each tensor is moved by itself
+    if fused and chosen.name != "adafactor":
+        problems.add(
+            f"--fused_backward_pass takes Adafactor alone, not {name}: give --optimizer_type adafactor and start the"
+            " command by lr-grid launch"
+        )
     if fused and run.settings.log_grad_norms:
         problems.add("log_grad_norms: with --fused_backward_pass there is no step at which all gradients are there")
     problems.raise_if_any()
