@@ -64,3 +64,12 @@ def test_a_mistake_is_told_before_anything_trains(musubi, tmp_path, name):
     assert result.returncode == 2
     assert "cross_attn" in result.text
     assert not list(result.run.folder.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("name", chosen(["zimage_train"], lambda _: False))
+def test_another_optimizer_than_adafactor_in_the_backward_pass_is_refused(musubi, tmp_path, name):
+    ours = {"optimizer": "lr_grid.optim.AdamW", "optimizer_args": ["ffn_lr='2x'"], "extra": FUSED["extra"]}
+    result = run_full(musubi, name, workdir=tmp_path, **ours)
+    assert result.returncode != 0
+    assert "lr-grid launch" in result.text[result.text.rindex("lr_grid.errors.GridError") :]
+    assert all(tensor["before"] == tensor["after"] for tensor in result.tensors.values())
