@@ -56,7 +56,7 @@ async function changeModel(name) {
     $("model").value = app.state.model;
     return;
   }
-  replace(blankOf(name), `model ${name}`);
+  if ($("model").value === name) replace(blankOf(name), `model ${name}`);
 }
 
 function choosePreset(name) {

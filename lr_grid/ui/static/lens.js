@@ -83,10 +83,11 @@ export const LORAPLUS = {
   name: "loraplus",
   title: "LoRA+",
   rows: (row) => [
-    { ...row, label: `${row.component} down`, input: lrInput(row.component), side: "down" },
+    { ...row, label: `${row.component} down`, short: `${row.component} \u2193`, input: lrInput(row.component), side: "down" },
     {
       ...row,
       label: `${row.component} up`,
+      short: `${row.component} \u2191`,
       side: "up",
       input: {
         label: `LoRA+ ratio of ${row.component}`,

@@ -157,7 +157,13 @@ export function blankOf(name) {
 
 export function begin(model, presets, state) {
   learn(model, presets);
-  useModel(known.get(model.name));
+  restart(model.name, state);
+}
+
+/** A state to begin with: nothing of before can be undone. */
+export function restart(name, state) {
+  useModel(known.get(name));
+  app.beyond = {};
   app.state = state;
   app.history = new History(state);
   follow();

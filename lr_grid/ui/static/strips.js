@@ -29,7 +29,7 @@ class Strip {
     this.scroller = h("div", { class: "scroller" });
     this.element.append(this.scroller);
     this.element.style.setProperty("--n", stack.size);
-    if (stack.name && !view.readOnly) this.scroller.append(this.makeBars(view.marks));
+    if (stack.name && stack.rows.length && !view.readOnly) this.scroller.append(this.makeBars(view.marks));
     this.grid = h("div", { class: "heat", role: "grid", "aria-label": `${heading}: ${view.title ?? "values"} by component` });
     for (const row of stack.rows) for (const one of view.rows(row)) this.grid.append(this.makeRow(one, view));
     if (stack.rows.length) this.scroller.append(this.grid);
@@ -88,13 +88,14 @@ class Strip {
       {
         class: "name",
         "aria-pressed": "true",
+        "aria-label": row.label,
         title: `${row.label}: on or off`,
         onclick: () => {
           const off = !app.formula.off.has(component);
           edit(`${component} ${off ? "off" : "on"}`, (state) => setComponentOff(state, component, off));
         },
       },
-      row.label,
+      row.short ?? row.label,
     );
   }
 
@@ -188,10 +189,9 @@ export function buildStrips() {
   const hadFocus = place.contains(document.activeElement) ? document.activeElement.className : "";
   built = stripStacks().map((stack) => new Strip(stack, view));
   const elements = built.map((strip) => strip.element);
-  const shortest = built.reduce((best, strip, i) => (strip.stack.name && strip.stack.size < built[best].stack.size ? i : best), 0);
-  const [short] = elements.splice(shortest, 1);
-  const first = elements.slice(0, shortest);
-  place.replaceChildren(...first, short, tools, ...elements.slice(shortest));
+  const size = (strip) => (strip.stack.name && strip.stack.rows.length ? strip.stack.size : Infinity);
+  const shortest = built.reduce((best, strip, i) => (size(strip) < size(built[best]) ? i : best), 0);
+  place.replaceChildren(...elements.slice(0, shortest + 1), tools, ...elements.slice(shortest + 1));
   fit();
   refreshStrips();
   const first_cell = place.querySelector(".cell");

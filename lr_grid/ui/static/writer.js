@@ -119,7 +119,9 @@ function sparseText(values, model, formula) {
 
 function isDead(stack, block, formula) {
   if (formula.isOff(stack.name, block)) return true;
-  return !stack.rows.some((row) => row.blocks === null || row.blocks.includes(block));
+  return !stack.rows.some(
+    (row) => !formula.off.has(row.component) && (row.blocks === null || row.blocks.includes(block)),
+  );
 }
 
 /** The regex of module_lr that is one cell; null where the page has none. */
