@@ -1,0 +1,61 @@
+"""Whose grid a text may be, that does not fit the model: by its blocks, or by its network module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lr_grid.blocks import parse_block_values, parse_indices
+from lr_grid.keys import is_indices, stack_of_indices
+from lr_grid.models import load, model_names
+from lr_grid.models.blueprint import modules_of, outline
+
+MOST = 5
+_BLOCK_KEYS = ("block_lr_weight", "block_lr", "block_dims", "block_alphas")
+
+
+def same_layers(first: str, second: str) -> bool:
+    """Whether two models of the catalogue are one to a grid: the same stacks, and the same network module."""
+    if first == second:
+        return True
+    one, other = load(first), load(second)
+    return one.layout.stacks == other.layout.stacks and one.default_module == other.default_module
+
+
+def models_of_blocks(arguments: Mapping[str, Any], here: str) -> list[str]:
+    """The models whose blocks the arguments speak of, the most likely first, so many at most; those of the same trainer
+    come before others."""
+    _, trainer, stacks = outline(here)
+    found = []
+    for order, name in enumerate(model_names()):
+        _, other_trainer, other = outline(name)
+        unused = _unused(arguments, other)
+        if unused is not None and other != stacks:
+            found.append((other_trainer == "diffusers", unused, other_trainer != trainer, order, name))
+    return [one[-1] for one in sorted(found)][:MOST]
+
+
+def _unused(arguments: Mapping[str, Any], stacks: Mapping[str, int]) -> int | None:
+    """How many blocks lie behind the last that the arguments name; None where they name others than these stacks'."""
+    last = dict.fromkeys(stacks, -1)
+    for key, value in arguments.items():
+        if key in _BLOCK_KEYS:
+            resolved = parse_block_values(value, str).resolve(stacks, "")
+            if resolved.problems:
+                return None
+            for stack, block in resolved.values:
+                last[stack] = max(last[stack], block)
+        elif is_indices(key):
+            named = stack_of_indices(key)[1] or (next(iter(stacks)) if len(stacks) == 1 else None)
+            if named not in stacks:
+                return None
+            chosen, bad = parse_indices(value).resolve(stacks[named])
+            if bad:
+                return None
+            last[named] = max([last[named], *chosen])
+    return sum(size - 1 - last[stack] for stack, size in stacks.items())
+
+
+def models_of_module(base: str) -> list[str]:
+    """The models that a network module (the wrapped one's name) adapts, so many at most."""
+    return [name for name in model_names() if base in modules_of(name)][:MOST]

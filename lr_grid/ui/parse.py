@@ -1,0 +1,305 @@
+"""Any text that holds a grid to a state: our three forms, a trainer's config, a plan, other tools' formats."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lr_grid.convert.core import read_job
+from lr_grid.convert.detect import detect
+from lr_grid.convert.down_mid_up import THRESHOLD
+from lr_grid.convert.losses import Losses
+from lr_grid.convert.network_reg_lrs import KEY as REG_LRS
+from lr_grid.convert.quoting import split_bash
+from lr_grid.convert.texts import (
+    NETWORK_ARGS,
+    config_arguments,
+    is_json,
+    looks_like_toml,
+    number_text,
+    pairs_of,
+    read_json,
+    read_toml,
+)
+from lr_grid.errors import GridError
+from lr_grid.gridfile import ONETRAINER_BLOCK, PUBLISHED_BLOCK
+from lr_grid.models import find_model
+from lr_grid.module_names import grid_module, wrapped_module
+from lr_grid.passed_on import BLOCK_WEIGHTS
+from lr_grid.ui.command import is_command, read_command
+from lr_grid.ui.fits import models_of_blocks, models_of_module, same_layers
+from lr_grid.ui.models import page_model
+from lr_grid.ui.read import MisfitError, Read, read_arguments
+
+_BLOCK_WEIGHTS = {*BLOCK_WEIGHTS, THRESHOLD}
+_NOTHING = (
+    "{!r:.60} is no grid in any form that is read here: --network_args, a grid file, a command line, a trainer's config,"
+    " a run's .lr_grid.json, or what lr-grid convert reads (OneTrainer, Serenity, block weights, ...)"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The page's own model and run: what a text does not say is taken from here."""
+
+    model: str
+    base_lr: str = "1e-4"
+    dim: str = ""
+    alpha: str = ""
+
+
+@dataclass
+class Parsed:
+    """What a text says."""
+
+    form: str
+    arguments: Mapping[str, Any]
+    model: str = ""
+    """The catalogue's name, where the text tells it."""
+    module: str = ""
+    base_lr: str = ""
+    dim: str = ""
+    alpha: str = ""
+    command: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    losses: Losses = field(default_factory=Losses)
+
+
+class OtherModelError(GridError):
+    """A text that another model's grid may be. ``fits``: names of models, the most likely first."""
+
+    def __init__(self, problems: list[str], fits: list[str]):
+        super().__init__(problems)
+        self.fits = fits
+
+
+def parse(text: str, asked: Asked) -> tuple[Parsed, Read]:
+    """The state of a text.
+
+    Raises: GridError with everything that is wrong, OtherModelError where it does not fit the model.
+    """
+    parsed = _recognise(text, asked)
+    blueprint = page_model(asked.model).blueprint
+    if parsed.model and not same_layers(parsed.model, blueprint.name):
+        raise OtherModelError(
+            [f"the text is about {find_model(parsed.model).title}, and the page shows {blueprint.title}"],
+            [parsed.model],
+        )
+    module = _module(parsed, asked.model)
+    try:
+        read = read_arguments(parsed.arguments, asked.model, module)
+    except MisfitError as error:
+        raise OtherModelError(error.problems, models_of_blocks(parsed.arguments, blueprint.name)) from None
+    state = read.state
+    state.base_lr = parsed.base_lr or asked.base_lr
+    state.dim, state.alpha = (parsed.dim, parsed.alpha) if _tells_run(parsed) else (asked.dim, asked.alpha)
+    state.command = parsed.command
+    read.notes[:0] = [*parsed.notes, *parsed.losses.notes]
+    return parsed, read
+
+
+def _tells_run(parsed: Parsed) -> bool:
+    """Whether the text is a whole run's: then a rank that it does not name is the trainer's own."""
+    return bool(parsed.dim or parsed.alpha or parsed.command)
+
+
+def _module(parsed: Parsed, name: str) -> str:
+    """The network module for the state: a grid's, empty for the model's own.
+
+    Raises: OtherModelError for a module of other models.
+    """
+    model = page_model(name)
+    given = parsed.module
+    if not given or given == "lr_grid.network":
+        return given
+    base = wrapped_module(given, parsed.arguments)
+    if model.blueprint.trainer == "musubi-tuner" and base.startswith("networks.") and not given.endswith("_grid"):
+        base = f"musubi_tuner.{base}"
+    module = grid_module(base)
+    if model.blueprint.network(base) is None:
+        others = models_of_module(base)
+        if others:
+            raise OtherModelError([f"--network_module {given} is not for {model.blueprint.title}"], others)
+        module = given  # told where the plan is made
+    elif module != given and parsed.form != "plan":
+        parsed.notes.append(f"--network_module {given} becomes {module}, which takes a grid")
+    return "" if module == model.module else module
+
+
+def _recognise(text: str, asked: Asked) -> Parsed:
+    """What kind of text it is, and what it says.
+
+    Raises: GridError.
+    """
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        return Parsed("network_args", {})
+    if is_json(text):
+        return _json(text, asked)
+    if looks_like_toml(text):
+        return _toml(text, asked)
+    if is_command(text) and not _is_other_flag(text):
+        return _command(text)
+    if re.match(r"\s*(--network_args\b|['\"]?\w+=\S)", text):
+        pairs = _pairs(text)
+        if pairs is not None and not set(pairs) <= _BLOCK_WEIGHTS:
+            return Parsed("network_args", pairs)
+    if re.search(r"(?m)^\s*[\w.\"'-]+\s*=|^\s*\[", text):
+        read_toml(text)  # it means to be TOML: its line and column are told
+    return _converted(text, asked)
+
+
+def _is_other_flag(text: str) -> bool:
+    """Whether a command line without --network_args says its grid in another tool's options (--block_lr, ...)."""
+    if NETWORK_ARGS in text:
+        return False
+    try:
+        return detect(text) in ("block_lr", "anima")
+    except GridError:
+        return False
+
+
+def _pairs(text: str) -> dict[str, str] | None:
+    """The key=value of a line; None where it is a list of regex=LR (network_reg_lrs).
+
+    Raises: GridError where it means to be key=value and is not.
+    """
+    try:
+        return pairs_of(split_bash(text))
+    except GridError:
+        try:
+            if detect(text) == REG_LRS:
+                return None
+        except GridError:
+            pass
+        raise
+
+
+def _json(text: str, asked: Asked) -> Parsed:
+    data = read_json(text)
+    if isinstance(data.get("modules"), list) and isinstance(data.get("arguments"), dict):
+        return plan_grid(data)
+    if not any(isinstance(data.get(key), dict) for key in (PUBLISHED_BLOCK, ONETRAINER_BLOCK)):
+        return Parsed("toml", _checked(text, "toml", asked))
+    return _converted(text, asked)
+
+
+def plan_grid(data: Mapping[str, Any]) -> Parsed:
+    """The grid of a run's .lr_grid.json."""
+    arguments = plan_arguments(data["arguments"])
+    base = data.get("base_lr")
+    return Parsed(
+        "plan",
+        arguments,
+        module=str(data.get("network_module") or ""),
+        base_lr=number_text(base) if isinstance(base, (int, float)) and not isinstance(base, bool) else "",
+    )
+
+
+def plan_arguments(held: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a plan remembers. Tables of a grid file stand there as Python writes them."""
+    found: dict[str, Any] = {}
+    for key, value in held.items():
+        text = str(value)
+        try:
+            found[str(key)] = ast.literal_eval(text) if text[:1] in "{[" else text
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found[str(key)] = text
+    found.pop("preset", None)  # its keys stand beside it
+    return found
+
+
+def _toml(text: str, asked: Asked) -> Parsed:
+    data = read_toml(text)
+    arguments = config_arguments(data)
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat.update(value if isinstance(value, dict) else {key: value})
+    if arguments is None and "network_module" not in flat:
+        if detect(text) != "toml":
+            return _converted(text, asked)
+        return Parsed("toml", _checked(text, "toml", asked))
+    own = {key: str(flat[key]) for key in ("network_module", "network_dim", "network_alpha") if key in flat}
+    base = flat.get("unet_lr", flat.get("learning_rate"))
+    return Parsed(
+        "config",
+        arguments or {},
+        module=own.get("network_module", ""),
+        base_lr=number_text(base) if isinstance(base, (int, float)) else str(base or ""),
+        dim=own.get("network_dim", ""),
+        alpha=own.get("network_alpha", ""),
+        notes=["of a trainer's config, the grid, its LR and its rank are taken; the rest of it is not kept"],
+    )
+
+
+def _checked(text: str, form: str, asked: Asked) -> dict[str, Any]:
+    arguments, _ = read_job(text, form, asked.model)
+    return dict(arguments)
+
+
+def _command(text: str) -> Parsed:
+    command = read_command(text)
+    values = command.values
+    if command.script and not command.script.endswith("train_network.py"):
+        command.notes.append(f"{command.script} trains no LoRA: it takes no network module")
+    return Parsed(
+        "command",
+        command.arguments,
+        command.model or "",
+        values.get("--network_module", ""),
+        values.get("--unet_lr", values.get("--learning_rate", "")),
+        values.get("--network_dim", ""),
+        values.get("--network_alpha", ""),
+        command.words,
+        command.notes,
+    )
+
+
+def _converted(text: str, asked: Asked) -> Parsed:
+    """A text in another tool's format.
+
+    Raises: GridError, OtherModelError where it can be read for another model.
+    """
+    try:
+        form = detect(text)
+    except GridError as error:
+        several = [problem for problem in error.problems if "could be" in problem]
+        if several:
+            raise GridError([several[0].partition(": say")[0]]) from None
+        raise GridError([_NOTHING.format(text.strip())]) from None
+    try:
+        arguments, job = read_job(text, form, asked.model)
+    except GridError as error:
+        fits = []
+        for model in (None, "sd15", "sdxl", "flux-dev"):
+            try:
+                _, job = read_job(text, form, model)
+            except GridError:
+                continue
+            name = job.model.name if job.model else model
+            if name and name not in fits:
+                fits.append(name)
+        if fits:
+            raise OtherModelError(error.problems, fits) from None
+        raise
+    return Parsed(form, arguments, job.model.name if job.model else "", losses=job.losses)
+
+
+def line_of(problem: str, text: str) -> int | None:
+    """The line of a text that a problem is about, from 1; None where that cannot be told, or there is one line only."""
+    told = re.search(r"\bline (\d+)", problem)
+    if told:
+        return int(told[1])
+    lines = text.splitlines()
+    if len([line for line in lines if line.strip()]) < 2:
+        return None
+    for quoted in re.findall(r"'([^']+)'", problem)[:1]:
+        found = [number for number, line in enumerate(lines, 1) if quoted in line]
+        if len(found) == 1:
+            return found[0]
+    key = re.match(r"(?:--)?(\w+)", problem)
+    found = [n for n, line in enumerate(lines, 1) if key and re.search(rf"(?<!\w){re.escape(key[1])}(?!\w)", line)]
+    return found[0] if found else None
