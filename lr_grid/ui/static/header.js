@@ -1,0 +1,130 @@
+// The header: model, base LR, preset, summary, undo.
+
+import { CallError, call } from "./api.js";
+import { ask } from "./ask.js";
+import { $, announce, h, setAttr, setText } from "./dom.js";
+import { field } from "./fields.js";
+import { parseNumber } from "./numbers.js";
+import { blank, withGrid } from "./state.js";
+import { app, blankOf, draw, edit, learn, load, presetName, redo, replace, undo } from "./store.js";
+import { summary } from "./tools.js";
+
+const TRAINERS = [
+  ["sd-scripts", "sd-scripts"],
+  ["musubi-tuner", "musubi-tuner"],
+  ["diffusers", "loops of one's own (diffusers)"],
+];
+const CUSTOM = "\u0000custom";
+let base = null;
+
+export function startHeader() {
+  const groups = TRAINERS.map(([trainer, title]) =>
+    h(
+      "optgroup",
+      { label: title },
+      ...app.models.filter((one) => one.trainer === trainer).map((one) => h("option", { value: one.name }, titleOf(one))),
+    ),
+  );
+  $("model").append(...groups);
+  $("model").addEventListener("change", () => changeModel($("model").value));
+  base = {
+    label: "Base LR",
+    value: "",
+    placeholder: "1e-4",
+    parse: (text) => (parseNumber(text) > 0 ? text : null),
+    allowed: "a number above 0 (1e-4): what relative LRs multiply",
+  };
+  const input = field(base, (text) => edit("base LR", (state) => (state.base_lr = text)), { id: "base", size: 8 });
+  $("base").replaceWith(input);
+  $("preset").addEventListener("change", () => choosePreset($("preset").value));
+  $("keep-preset").addEventListener("click", keepPreset);
+  $("drop-preset").addEventListener("click", dropPreset);
+  $("undo").addEventListener("click", () => undo() || announce("Nothing to undo."));
+  $("redo").addEventListener("click", () => redo() || announce("Nothing to redo."));
+}
+
+function titleOf({ title, stacks }) {
+  return `${title} (${stacks.map(([name, size]) => `${name} ${size}`).join(", ")})`;
+}
+
+async function changeModel(name) {
+  try {
+    if (!(await load(name))) throw new CallError(`${name} could not be loaded.`);
+  } catch (error) {
+    if (!(error instanceof CallError)) throw error;
+    announce(error.message);
+    $("model").value = app.state.model;
+    return;
+  }
+  if ($("model").value === name) replace(blankOf(name), `model ${name}`);
+}
+
+function choosePreset(name) {
+  const preset = app.presets.find((one) => one.name === name);
+  const grid = preset ? preset.grid : blank(app.model);
+  if (grid) replace(withGrid(app.state, grid), preset ? `preset ${preset.title}` : "no preset");
+}
+
+async function keepPreset() {
+  const shipped = (name) => app.presets.some((one) => one.name === name && !one.own);
+  const check = (name) => (name.length < 1 || name.length > 40 ? "1 to 40 characters." : shipped(name) ? "That name is taken by a shipped preset." : "");
+  const name = await ask("Name of your preset", { check, yes: "Save" });
+  if (name) await presets("presets/save", { name, state: app.state }, `Saved as ${name}.`);
+}
+
+async function dropPreset() {
+  const name = presetName();
+  if (await ask(`Delete your preset ${name}?`, { text: false, yes: "Delete" })) {
+    await presets("presets/delete", { name, model: app.model.name }, `${name} is deleted.`);
+  }
+}
+
+async function presets(call_name, body, done) {
+  try {
+    const answer = await call(call_name, body);
+    if (answer.problems) return announce(answer.problems.map(({ text }) => text).join(" "));
+    learn(app.model, answer.presets);
+    announce(done);
+  } catch (error) {
+    if (!(error instanceof CallError)) throw error;
+    announce(error.message);
+  }
+  return draw();
+}
+
+/** Options of the preset list, made anew where they differ. */
+function refreshPresets() {
+  const select = $("preset");
+  const now = presetName();
+  const key = JSON.stringify([app.model.name, app.presets.map(({ name, own, grid }) => [name, own, !grid])]);
+  if (select.dataset.key !== key) {
+    select.dataset.key = key;
+    const option = ({ name, title, grid, notes, kind }) =>
+      h("option", { value: name, disabled: !grid, title: [title, kind, ...(notes ?? [])].join(". ") }, name);
+    const own = app.presets.filter((preset) => preset.own);
+    select.replaceChildren(
+      h("option", { value: "" }, "none"),
+      h("option", { value: CUSTOM, disabled: true }, "Custom"),
+      ...(own.length ? [h("optgroup", { label: "yours" }, ...own.map(option))] : []),
+      h("optgroup", { label: "shipped" }, ...app.presets.filter((preset) => !preset.own).map(option)),
+    );
+  }
+  select.value = now ?? CUSTOM;
+  const preset = app.presets.find(({ name }) => name === now);
+  setAttr(select, "title", preset ? [preset.title, preset.kind, preset.source].filter(Boolean).join(". ") : null);
+  $("drop-preset").hidden = !preset?.own;
+}
+
+export function refreshHeader() {
+  if ($("model").value !== app.state.model) $("model").value = app.state.model;
+  base.value = app.state.base_lr;
+  if (document.activeElement !== $("base") && $("base").value !== base.value) $("base").value = base.value;
+  setText($("summary"), summary());
+  const { undoWord, redoWord } = app.history;
+  setAttr($("undo"), "title", undoWord ? `Undo: ${undoWord}` : "Nothing to undo");
+  setAttr($("redo"), "title", redoWord ? `Redo: ${redoWord}` : "Nothing to redo");
+  setAttr($("undo"), "aria-disabled", String(!undoWord));
+  setAttr($("redo"), "aria-disabled", String(!redoWord));
+  setText($("save"), app.file ? `Save ${app.file.name}` : "Save\u2026");
+  refreshPresets();
+}
