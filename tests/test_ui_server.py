@@ -39,7 +39,9 @@ def _page(monkeypatch):
 # Who may ask
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:9000", "LOCALHOST", "[::1]:80", "my.hub.org", "my.hub.org.:443"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost:9000", "LOCALHOST", "[::1]:80", "my.hub.org", "my.hub.org.:443"]
+)
 def test_hosts_of_this_machine_and_allowed_names_are_answered_on_any_port(client, host):
     assert client.send("GET", "/", {"Host": host}).status == 200
     assert client.api("ping", {}, Host=host).json == {"ok": True}
@@ -62,7 +64,9 @@ def test_a_request_names_one_host(client):
     assert reply(two).status == 400
 
 
-@pytest.mark.parametrize("origin", ["http://127.0.0.1:8477", "http://localhost:1234", "https://my.hub.org", "http://[::1]:80"])
+@pytest.mark.parametrize(
+    "origin", ["http://127.0.0.1:8477", "http://localhost:1234", "https://my.hub.org", "http://[::1]:80"]
+)
 def test_origins_under_allowed_names_are_answered(client, origin):
     assert client.api("ping", {}, Origin=origin, Sec_Fetch_Site="same-origin").status == 200
 
@@ -76,7 +80,9 @@ def test_foreign_origins_are_refused(client, origin):
     assert client.api("ping", {}, Origin=origin).status == 403
 
 
-@pytest.mark.parametrize(("site", "status"), [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)])
+@pytest.mark.parametrize(
+    ("site", "status"), [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)]
+)
 def test_another_port_of_this_machine_is_another_site(client, site, status):
     assert client.api("ping", {}, Origin="http://localhost:5000", Sec_Fetch_Site=site).status == status
 
@@ -102,7 +108,8 @@ def test_every_server_has_a_token_of_its_own_that_cannot_be_guessed():
 
 
 @pytest.mark.parametrize(
-    ("text", "name"), [("LocalHost:80", "localhost"), ("[::1]:80", "::1"), ("a.b.", "a.b"), ("a/b", None), ("a:b", None)]
+    ("text", "name"),
+    [("LocalHost:80", "localhost"), ("[::1]:80", "::1"), ("a.b.", "a.b"), ("a/b", None), ("a:b", None)],
 )
 def test_host_names_are_read_without_case_and_port(text, name):
     assert host_name(text) == name
@@ -268,7 +275,9 @@ def test_a_question_of_another_shape_is_refused(client, name, data):
     assert client.api(name, data).status == 400
 
 
-@pytest.mark.parametrize("name", ["file/read", "file/poll", "file/save", "presets/delete", "model", "profile/read", "view"])
+@pytest.mark.parametrize(
+    "name", ["file/read", "file/poll", "file/save", "presets/delete", "model", "profile/read", "view"]
+)
 def test_a_question_that_is_understood_and_wrong_is_answered_with_its_problems(client, name):
     data = {"model": "no-model", "name": "none", "text": "x", "state": STATE, "etag": ""}
     answer = client.ask(name, data)
@@ -301,7 +310,9 @@ def test_several_requests_share_a_connection_and_a_refused_body_ends_it(client):
 
 
 def test_a_request_hidden_in_a_body_is_none(client):
-    inner = f"POST /api/ping HTTP/1.1\r\nHost: localhost\r\n{TOKEN_HEADER}: {client.server.guard.token}\r\n\r\n".encode()
+    inner = (
+        f"POST /api/ping HTTP/1.1\r\nHost: localhost\r\n{TOKEN_HEADER}: {client.server.guard.token}\r\n\r\n".encode()
+    )
     outer = b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(inner)
     assert client.raw(outer + inner).count(b"HTTP/1.1 ") == 1
 
@@ -356,7 +367,9 @@ def _mutated(draw: random.Random, seeds: list[bytes]) -> bytes:
         elif way == 2:
             data[at:at] = data[at : at + draw.choice((1, 8, 40))]
         elif way == 3:
-            data[at:at] = draw.choice((b"\r\n", b"\r\n\r\n", b"\0", b"\xff", b"'", b'"', b"..", b"%2e", b"{", b"[", b"9" * 20))
+            data[at:at] = draw.choice(
+                (b"\r\n", b"\r\n\r\n", b"\0", b"\xff", b"'", b'"', b"..", b"%2e", b"{", b"[", b"9" * 20)
+            )
         else:
             data[at:at] = bytes(draw.randrange(256) for _ in range(draw.choice((1, 3, 50))))
     return bytes(data)

@@ -53,7 +53,12 @@ class Client:
         return b"".join(parts)
 
     def send(
-        self, method: str, path: str, headers: dict[str, str | None] | None = None, body: bytes = b"", close: bool = True
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str | None] | None = None,
+        body: bytes = b"",
+        close: bool = True,
     ) -> Reply:
         """A request as a browser would send it, but for the headers that are given (None: left out)."""
         given: dict[str, str | None] = {"Host": f"127.0.0.1:{self.server.port}"}
