@@ -37,7 +37,7 @@ def models_of_blocks(arguments: Mapping[str, Any], here: str) -> list[str]:
 
 
 def model_of_plan(data: Mapping[str, Any], stacks: Mapping[str, int]) -> str:
-    """The catalogue's name of the model of a run's plan or norms: of the same family and stacks, and adapted by the same
+    """The catalogue's name of the model of a run's plan or norms: of the same family and stacks, and adapted by its
     module if any is; empty where none is."""
     found = [n for n in model_names() if outline(n).stacks == stacks and outline(n).family == data.get("model")]
     module = data.get("network_module")
