@@ -23,7 +23,7 @@ ONES = ",".join(["1"] * 56)
 
 def changed(text: str, asked: Asked = FLUX) -> dict:
     """What a text changes of a state without settings."""
-    parsed, read = parse(text, asked)
+    _, read = parse(text, asked)
     plain = State(page_model(asked.model), asked.base_lr, dim=asked.dim, alpha=asked.alpha)
     before, after = state_json(plain), state_json(read.state)
     return {key: after[key] for key in after if after[key] != before[key]}
@@ -83,7 +83,7 @@ def test_a_command_brings_its_run_and_keeps_its_other_words_as_they_were_typed()
     text = """accelerate launch --mixed_precision="bf16" flux_train_network.py \\
       --output_dir "$OUT dir" --output_name='a b' --unet_lr=2e-4 --learning_rate 1e-5 \\
       --network_module networks.lora_flux --network_dim 32 --network_args ffn_lr=2x "split_qkv=False" --fp8_base"""
-    parsed, read = parse(text, FLUX)
+    _, read = parse(text, FLUX)
     state = read.state
     assert (state.base_lr, state.dim, state.alpha, state.module) == ("2e-4", "32", "", "")
     assert state.command == [
@@ -131,7 +131,7 @@ def test_raw_words_keep_quotes_and_variables():
 
 def test_a_trainers_config_brings_its_run():
     text = 'network_module = "networks.lora_flux"\nnetwork_dim = 16\nlearning_rate = 2e-4\nnetwork_args = ["ffn_lr=2x"]'
-    parsed, read = parse(text, FLUX)
+    _, read = parse(text, FLUX)
     assert (read.state.base_lr, read.state.dim, read.state.alpha) == ("0.0002", "16", "")
     assert read.state.components == {"ffn": "2x"}
     assert any("not kept" in note for note in read.notes)

@@ -49,8 +49,8 @@ def test_hosts_of_this_machine_and_allowed_names_are_answered_on_any_port(client
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example:8477", "0.0.0.0", "127.0.0.2", "",
-     "a b", "127.0.0.1@evil.example", "[::1", "localhost:port", "hub.org"],
+    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example:8477", "0.0.0.0", "127.0.0.2",
+     "", "a b", "127.0.0.1@evil.example", "[::1", "localhost:port", "hub.org"],
 )  # fmt: skip
 def test_foreign_hosts_are_refused(client, host):
     for answer in (client.send("GET", "/", {"Host": host}), client.api("ping", {}, Host=host)):

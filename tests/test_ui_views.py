@@ -160,8 +160,8 @@ def norms_file(steps: int) -> bytes:
         }
         for part, stack, side in (("unet", "double", "down"), ("unet", "double", "up"), ("te1", "layers", "down"))
     ]
-    facts = {"cells": cells, "quantities": ["grad", "weight", "moved"], "model": "flux", "stacks": {"double": 19, "single": 38},
-             "started": "2025-01-01", "base_lr": 1e-4}  # fmt: skip
+    facts = {"cells": cells, "quantities": ["grad", "weight", "moved"], "model": "flux",
+             "stacks": {"double": 19, "single": 38}, "started": "2025-01-01", "base_lr": 1e-4}  # fmt: skip
     four, three = b"\x80\x40", b"\x40\x40"  # 4 and 3 as bfloat16
     row = three + four + three
     head = head_chunk(0, {**facts, "byteorder": "little"})

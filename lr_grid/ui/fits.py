@@ -56,7 +56,7 @@ def _unused(arguments: Mapping[str, Any], stacks: Mapping[str, int]) -> int | No
                 last[stack] = max(last[stack], block)
         elif is_indices(key):
             named = stack_of_indices(key)[1] or (next(iter(stacks)) if len(stacks) == 1 else None)
-            if named not in stacks:
+            if named is None or named not in stacks:
                 return None
             chosen, bad = parse_indices(value).resolve(stacks[named])
             if bad:
