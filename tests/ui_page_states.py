@@ -101,7 +101,9 @@ def _blocks(state: State, stack: Model, chance: random.Random, on: list[str]) ->
     off = state["off"].get(name, [])
     free = [block for block in there if block not in off]
     if chance.random() < 0.15 and free:
-        state["block_lr"][name] = {str(b): _rate(chance) for b in sorted(chance.sample(free, chance.randint(1, len(free))))}
+        state["block_lr"][name] = {
+            str(b): _rate(chance) for b in sorted(chance.sample(free, chance.randint(1, len(free))))
+        }
     if chance.random() < 0.15 and free:
         picked = sorted(chance.sample(free, chance.randint(1, min(4, len(free)))))
         state["ranks"]["block_dims"][name] = {str(b): chance.choice([4, 8, 32]) for b in picked}

@@ -132,7 +132,7 @@ function refreshProblems() {
   if (!refused) return;
   for (const { name, title } of refused.fits ?? []) {
     const { text } = refused;
-    box.append(h("button", { onclick: () => switchTo(name, text) }, `Switch to ${title}`));
+    box.append(h("button", { onclick: () => switchTo(name, text) }, `Switch to ${title} (${name})`));
   }
   box.append(h("button", { onclick: restore }, "Back to the last good text"));
 }
