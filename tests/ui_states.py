@@ -17,7 +17,7 @@ KEPT = (
     {"rank_budget": "20M"},
     {"module_dims": "attn:8"},
     {"log_grad_norms": "true", "resume_grid": "keep"},
-    {"module_lr": "attn.*proj:1e-4,foo,bar{1,2}:2x"},
+    {"module_lr": "attn.*proj:0.0001,foo,bar{1,2}:2x"},
     {"network_reg_lrs": "a=1e-4"},
     {"rank_strategy": "linear", "depth_scope": "model"},
     {"max_groups": "40"},

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from lr_grid.errors import GridError
+
+if TYPE_CHECKING:
+    from lr_grid.ui.routes import Page
 
 _DESCRIPTION = """\
 Serves a page, for this machine alone: bars for the blocks, rows for the components, every learning rate as it would be
@@ -43,7 +47,7 @@ def add_parser(commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     from lr_grid.ui import launch
-    from lr_grid.ui.routes import Page
+    from lr_grid.ui.edited import EditedFile
     from lr_grid.ui.security import Guard, host_name
     from lr_grid.ui.server import PORT, listen
 
@@ -56,11 +60,22 @@ def run(args: argparse.Namespace) -> int:
         raise GridError(
             [f"--host {args.host}: say under which name or address the page is opened: --allow-host 192.168.1.5"]
         )
-    page = Page.of(args.model, args.file)
+    if args.model is not None:
+        from lr_grid.models.catalogue import canonical_name
+
+        canonical_name(args.model)
+    file = EditedFile.of(args.file) if args.file is not None else None
+
+    def load() -> Page:
+        from lr_grid.ui.routes import Page
+
+        return Page.of(args.model, file)
+
     own = [] if args.host in launch.ANYWHERE else [args.host]
     guard = Guard.of([*own, *args.allow_host])
-    server = listen(args.host, PORT if args.port is None else args.port, guard, page.routes())
+    server = listen(args.host, PORT if args.port is None else args.port, guard, load)
     with server:
+        server.warm_up()
         for line in launch.words(args.host, server.port, guard.token, tuple(args.allow_host)):
             print(line, flush=True)
         if not args.no_browser and launch.has_display():
@@ -69,6 +84,6 @@ def run(args: argparse.Namespace) -> int:
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            page.finish()
+            server.finish()
             print("\nlr-grid ui: ended", file=sys.stderr)
     return 0

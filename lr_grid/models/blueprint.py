@@ -81,15 +81,17 @@ def load(name: str) -> Blueprint:
     return Blueprint(name, data["title"], data["trainer"], layout, networks)
 
 
+@cache
 def outline(name: str) -> tuple[str, str, Mapping[str, int]]:
     """(title, trainer, stacks) of a model in the catalogue, without its layers."""
     data = _read(name)
     return data["title"], data["trainer"], dict(data["stacks"])
 
 
-def modules_of(name: str) -> list[str]:
+@cache
+def modules_of(name: str) -> tuple[str, ...]:
     """The network modules (import paths, without the grid's) that adapt a model of the catalogue."""
-    return [module for network in _read(name)["networks"] for module in network["modules"]]
+    return tuple(module for network in _read(name)["networks"] for module in network["modules"])
 
 
 def stacks_of(name: str) -> tuple[str, Mapping[str, int]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from lr_grid.errors import GridError
 from lr_grid.files import check_writable, real_path, write_text
-from lr_grid.ui.toml_merge import merged
 
 MOST_BYTES = 1 << 20
 ABSENT = ""
@@ -63,6 +62,8 @@ class EditedFile:
 
         Returns: (whether it was written, the etag now). Raises: GridError.
         """
+        from lr_grid.ui.toml_merge import merged  # here: the server's start need not wait for it
+
         with self.lock:
             old, now = self.read()
             if now != etag and not force:

@@ -31,6 +31,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: UiServer
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # 0.9's answers have no headers
     server_version, sys_version = "lr-grid", ""
     wbufsize = -1  # an answer leaves in one piece
 

@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 import threading
-import webbrowser
 from collections.abc import Mapping
 
 ANYWHERE = ("", "0.0.0.0", "::")
@@ -57,6 +56,8 @@ def open_browser(url: str) -> None:
     """Opens the page without waiting for the browser."""
 
     def open_it() -> None:
+        import webbrowser
+
         with contextlib.suppress(Exception):  # the address stands in the terminal
             webbrowser.open(url)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,10 +35,12 @@ from lr_grid.ui.fits import models_of_blocks, models_of_module, same_layers
 from lr_grid.ui.models import page_model
 from lr_grid.ui.read import MisfitError, Read, read_arguments
 
+_ONE_LINE = re.compile(r"\w+=[^\s\"'\[{]\S*( +\w+=\S+)*")
+"""Arguments that TOML would read, too: ``ffn_lr=2e-4``."""
 _BLOCK_WEIGHTS = {*BLOCK_WEIGHTS, THRESHOLD}
 _NOTHING = (
-    "{!r:.60} is no grid in any form that is read here: --network_args, a grid file, a command line, a trainer's config,"
-    " a run's .lr_grid.json, or what lr-grid convert reads (OneTrainer, Serenity, block weights, ...)"
+    "{!r:.60} is no grid in any form that is read here: --network_args, a grid file, a command line, a trainer's"
+    " config, a run's .lr_grid.json, or what lr-grid convert reads (OneTrainer, Serenity, block weights, ...)"
 )
 
 
@@ -139,7 +142,7 @@ def _recognise(text: str, asked: Asked) -> Parsed:
         return Parsed("network_args", {})
     if is_json(text):
         return _json(text, asked)
-    if looks_like_toml(text):
+    if looks_like_toml(text) and not _ONE_LINE.fullmatch(text.strip()):
         return _toml(text, asked)
     if is_command(text) and not _is_other_flag(text):
         return _command(text)
@@ -219,8 +222,9 @@ def _toml(text: str, asked: Asked) -> Parsed:
     for key, value in data.items():
         flat.update(value if isinstance(value, dict) else {key: value})
     if arguments is None and "network_module" not in flat:
-        if detect(text) != "toml":
-            return _converted(text, asked)
+        with contextlib.suppress(GridError):  # of no format that is known: then it is a grid file with mistakes
+            if detect(text) != "toml":
+                return _converted(text, asked)
         return Parsed("toml", _checked(text, "toml", asked))
     own = {key: str(flat[key]) for key in ("network_module", "network_dim", "network_alpha") if key in flat}
     base = flat.get("unet_lr", flat.get("learning_rate"))

@@ -11,7 +11,7 @@ from lr_grid.component_table import expand_components
 from lr_grid.convert.arguments import MODULE_KEYS, as_text
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_settings import GridSettings
-from lr_grid.keys import PARSERS, SOURCES, is_grid_key, is_indices
+from lr_grid.keys import PARSERS, PRESET_KEYS, SOURCES, is_grid_key, is_indices
 from lr_grid.models.counts import whose_blocks
 from lr_grid.module_rules import parse_module_rules
 from lr_grid.preset_settings import read_preset, settings_of
@@ -60,6 +60,9 @@ def read_arguments(arguments: Mapping[str, Any], name: str, module: str = "") ->
     model = page_model(name, module, others)
     reader = _Reader(State(model, module=module), settings, raw, brought)
     reader.read()
+    spelt = [f"{key}={_text(key, arguments[key])}" for key in (*PRESET_KEYS, "per_layer_lr") if key in arguments]
+    if spelt:
+        reader.notes.insert(0, f"{', '.join(spelt)}: spelt out, setting by setting")
     return Read(canonical(reader.state), reader.notes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -38,10 +37,14 @@ class Page:
     own: OwnPresets
 
     @classmethod
-    def of(cls, model: str | None = None, file: str | None = None) -> Page:
-        """Raises: GridError for a model that is not known, or a file that cannot be edited."""
-        name = page_model(model or MODEL).name
-        return cls(name, EditedFile.of(file) if file else None, OwnPresets(settings_folder()))
+    def of(cls, model: str | None = None, file: EditedFile | None = None) -> Page:
+        """
+        Args:
+            model: what people call it; None: FLUX.1.
+
+        Raises: GridError for a model that is not known.
+        """
+        return cls(page_model(model or MODEL).name, file, OwnPresets(settings_folder()))
 
     def routes(self) -> dict[str, Route]:
         """By what stands behind ``/api/``."""
@@ -61,10 +64,6 @@ class Page:
             "file/poll": self.poll_file,
         }
         return {**{name: Route(answer) for name, answer in answers.items()}, "view": Route(view, _MOST_OF_A_VIEW)}
-
-    def warm_up(self) -> None:
-        """Reads what the first question asks for, while the browser is still at the page's files."""
-        threading.Thread(target=partial(self.start, {}), daemon=True).start()
 
     def finish(self) -> None:
         """Waits for what is being written."""

@@ -32,19 +32,21 @@ def _changed(old: str, before: dict[str, Any], after: dict[str, Any], new: str) 
     for value in reversed(values(old)):
         place = (value.section, value.key)
         start, end = value.code[0][0], value.code[-1][1]
-        was = before.get(value.section, {}).get(value.key) if value.section else before.get(value.key)
-        now = _at(after, place)
+        was, now = _at(before, place), _at(after, place)
         if now is None or place not in literals:
-            line = text.rfind("\n", 0, start) + 1
-            text = text[:line] + text[end:]
+            text = text[: text.rfind("\n", 0, start) + 1] + text[end:].removeprefix("\r").removeprefix("\n")
         elif now != was or type(now) is not type(was):
-            behind = re.search(r"\s*\Z", text[start : value.code[0][1]] if len(value.code) == 1 else text[start:end])
-            blank = behind[0] if behind else ""
-            text = text[:start] + literals[place] + (blank or "\n") + text[end:]
+            text = text[:start] + literals[place] + text[_end_of_value(old, value) :]
     for section in [name for name, held in before.items() if isinstance(held, dict)]:
         if not isinstance(after.get(section), dict):
-            text = re.sub(rf"(?m)^[ \t]*\[{re.escape(section)}\][^\n]*\n?", "", text)
+            text = re.sub(rf"(?m)\n?^[ \t]*\[{re.escape(section)}\][^\n]*\n?", "", text)
     return _with_new(text, before, literals)
+
+
+def _end_of_value(text: str, value: Value) -> int:
+    """Where a value ends, before blanks and a comment behind it."""
+    start, end = next(piece for piece in reversed(value.code) if text[piece[0] : piece[1]].strip())
+    return start + len(text[start:end].rstrip())
 
 
 def _at(data: dict[str, Any], place: tuple[str, str]) -> Any:
