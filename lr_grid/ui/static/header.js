@@ -16,6 +16,7 @@ const TRAINERS = [
 ];
 const CUSTOM = "\u0000custom";
 let base = null;
+let wanted = ""; // the model that is being loaded
 
 export function startHeader() {
   const groups = TRAINERS.map(([trainer, title]) =>
@@ -48,15 +49,18 @@ function titleOf({ title, stacks }) {
 }
 
 async function changeModel(name) {
+  wanted = name;
   try {
     if (!(await load(name))) throw new CallError(`${name} could not be loaded.`);
   } catch (error) {
     if (!(error instanceof CallError)) throw error;
     announce(error.message);
-    $("model").value = app.state.model;
-    return;
+    wanted = "";
+    return draw();
   }
-  if ($("model").value === name) replace(blankOf(name), `model ${name}`);
+  if (wanted !== name) return undefined; // another one was chosen meanwhile
+  wanted = "";
+  return replace(blankOf(name), `model ${name}`);
 }
 
 function choosePreset(name) {
@@ -116,7 +120,8 @@ function refreshPresets() {
 }
 
 export function refreshHeader() {
-  if ($("model").value !== app.state.model) $("model").value = app.state.model;
+  const model = wanted || app.state.model;
+  if ($("model").value !== model) $("model").value = model;
   base.value = app.state.base_lr;
   if (document.activeElement !== $("base") && $("base").value !== base.value) $("base").value = base.value;
   setText($("summary"), summary());
