@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 pytest.importorskip("playwright")
@@ -41,7 +43,7 @@ def test_the_page_shows_a_drag_before_it_ends_and_escape_takes_it_back(grid):
 def test_shift_drag_makes_a_ramp_whatever_lay_between(grid):
     grid.drag(("single", 10, 1), ("single", 15, 3.8), ("single", 20, 0.25), held="Shift")
     values = [float(text[1:]) for text in grid.says_all("single")[10:21]]
-    steps = [a - b for a, b in zip(values, values[1:])]
+    steps = [a - b for a, b in itertools.pairwise(values)]
     assert values[0] == 1
     assert values[-1] == pytest.approx(0.25, abs=0.06)
     assert max(steps) - min(steps) < 0.03

@@ -60,3 +60,16 @@ export async function call(name, body = {}) {
   }
   return answer;
 }
+
+/** The answer, or null: what is wrong is told then, the grid's problems as well as the server's silence. */
+export async function asked(name, body, tell) {
+  try {
+    const answer = await call(name, body);
+    if (!answer.problems) return answer;
+    tell(answer.problems.map(({ text }) => text).join(" "));
+  } catch (error) {
+    if (!(error instanceof CallError)) throw error;
+    tell(error.message);
+  }
+  return null;
+}

@@ -1,6 +1,6 @@
 // The base-LR calculator: both methods of `lr-grid recommend`, asked of the server.
 
-import { CallError, call } from "./api.js";
+import { asked } from "./api.js";
 import { $, announce, debounced, download, h, setText } from "./dom.js";
 import { lrText, numberText } from "./numbers.js";
 import { app, edit } from "./store.js";
@@ -111,14 +111,10 @@ function body() {
 }
 
 async function calculate() {
-  const asked = body();
-  try {
-    const found = await call("recommend", asked);
-    if (JSON.stringify(asked) === JSON.stringify(body())) show(found);
-  } catch (error) {
-    if (!(error instanceof CallError)) throw error;
-    show({ problems: [{ text: error.message }] });
-  }
+  const question = body();
+  let problem = "";
+  const found = await asked("recommend", question, (text) => (problem = text));
+  if (JSON.stringify(question) === JSON.stringify(body())) show(found, problem);
 }
 
 /** Asks again where the base LR or the model changed. */
@@ -130,15 +126,16 @@ export function refreshCalculator() {
   later();
 }
 
+const tell = (text) => setText(inputs.score, text);
 const percent = (value) => `${Math.round(value)} %`;
 
-function show(found) {
-  answer = found.problems ? null : found;
-  inputs.use.disabled = !answer || found.takes_grid === false;
+function show(found, problem) {
+  answer = found;
+  inputs.use.disabled = !found?.takes_grid && method === "rules";
   inputs.more.replaceChildren();
-  if (found.problems) {
+  if (!found) {
     setText(inputs.result, "");
-    setText(inputs.score, found.problems.map(({ text }) => text).join(" "));
+    setText(inputs.score, problem);
     return;
   }
   const notes = found.notes.map((text) => h("li", {}, text));
@@ -171,28 +168,16 @@ function openProfile() {
   input.addEventListener("change", async () => {
     const file = input.files[0];
     if (!file) return;
-    try {
-      const found = await call("profile/read", { text: await file.text() });
-      if (found.problems) return setText(inputs.score, found.problems.map(({ text }) => text).join(" "));
-      build(found.fields);
-      await calculate();
-    } catch (error) {
-      if (!(error instanceof CallError)) throw error;
-      setText(inputs.score, error.message);
-    }
-    return undefined;
+    const found = await asked("profile/read", { text: await file.text() }, tell);
+    if (!found) return;
+    build(found.fields);
+    calculate();
   });
   input.click();
 }
 
 async function saveProfile() {
-  try {
-    const { fields: own, base_lr } = body();
-    const found = await call("profile/write", { fields: own, base_lr });
-    if (found.problems) setText(inputs.score, found.problems.map(({ text }) => text).join(" "));
-    else download(found.name, found.text);
-  } catch (error) {
-    if (!(error instanceof CallError)) throw error;
-    setText(inputs.score, error.message);
-  }
+  const { fields: own, base_lr } = body();
+  const found = await asked("profile/write", { fields: own, base_lr }, tell);
+  if (found) download(found.name, found.text);
 }

@@ -36,6 +36,14 @@ export function setOptions(select, options) {
   if (options.some((option) => (Array.isArray(option) ? option[0] : option) === before)) select.value = before;
 }
 
+/** Fills a box anew where what it shows is something else than before. */
+export function renew(box, data, make) {
+  const key = JSON.stringify(data);
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  box.replaceChildren(...make().filter((child) => child !== ""));
+}
+
 /** Calls later, once, after the last of many calls. */
 export function debounced(ms, action) {
   let timer = 0;

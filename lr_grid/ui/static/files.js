@@ -1,6 +1,6 @@
 // Files: opened and saved through the browser, or the one of --file through the server; a run's records as views.
 
-import { CallError, call, connection } from "./api.js";
+import { asked as ask, connection } from "./api.js";
 import { $, announce, download, h, setOptions } from "./dom.js";
 import { app, draw, learn, load, replace, save } from "./store.js";
 import { parse } from "./text.js";
@@ -53,17 +53,7 @@ function tell(text) {
   $("banner").replaceChildren(h("p", {}, text, " ", h("button", { onclick: () => $("banner").replaceChildren() }, "Close")));
 }
 
-async function asked(name, body) {
-  try {
-    const answer = await call(name, body);
-    if (!answer.problems) return answer;
-    tell(answer.problems.map(({ text }) => text).join(" "));
-  } catch (error) {
-    if (!(error instanceof CallError)) throw error;
-    tell(error.message);
-  }
-  return null;
-}
+const asked = (name, body) => ask(name, body, tell);
 
 /** A run's plan or norms, read-only. */
 async function view(body) {
@@ -169,10 +159,6 @@ async function reload() {
 
 async function poll() {
   if (!app.file || document.hidden || connection !== "ok") return;
-  try {
-    const answer = await call("file/poll", { etag: app.file.etag });
-    if (answer.changed && answer.etag !== changed) outside(answer.etag);
-  } catch (error) {
-    if (!(error instanceof CallError)) throw error;
-  }
+  const answer = await ask("file/poll", { etag: app.file.etag }, () => {});
+  if (answer?.changed && answer.etag !== changed) outside(answer.etag);
 }

@@ -1,8 +1,8 @@
 // The header: model, base LR, preset, summary, undo.
 
-import { CallError, call } from "./api.js";
+import { asked } from "./api.js";
 import { ask } from "./ask.js";
-import { $, announce, h, setAttr, setText } from "./dom.js";
+import { $, announce, h, renew, setAttr, setText } from "./dom.js";
 import { field } from "./fields.js";
 import { parseNumber } from "./numbers.js";
 import { blank, withGrid } from "./state.js";
@@ -16,6 +16,7 @@ const TRAINERS = [
 ];
 const CUSTOM = "\u0000custom";
 let base = null;
+let wanted = ""; // the model that is being loaded
 
 export function startHeader() {
   const groups = TRAINERS.map(([trainer, title]) =>
@@ -48,15 +49,12 @@ function titleOf({ title, stacks }) {
 }
 
 async function changeModel(name) {
-  try {
-    if (!(await load(name))) throw new CallError(`${name} could not be loaded.`);
-  } catch (error) {
-    if (!(error instanceof CallError)) throw error;
-    announce(error.message);
-    $("model").value = app.state.model;
-    return;
-  }
-  if ($("model").value === name) replace(blankOf(name), `model ${name}`);
+  wanted = name;
+  const there = await load(name);
+  if (wanted !== name) return; // another one was chosen meanwhile
+  wanted = "";
+  if (there) replace(blankOf(name), `model ${name}`);
+  else draw();
 }
 
 function choosePreset(name) {
@@ -80,35 +78,29 @@ async function dropPreset() {
 }
 
 async function presets(call_name, body, done) {
-  try {
-    const answer = await call(call_name, body);
-    if (answer.problems) return announce(answer.problems.map(({ text }) => text).join(" "));
-    learn(app.model, answer.presets);
-    announce(done);
-  } catch (error) {
-    if (!(error instanceof CallError)) throw error;
-    announce(error.message);
-  }
-  return draw();
+  const answer = await asked(call_name, body, announce);
+  if (!answer) return;
+  learn(app.model, answer.presets);
+  announce(done);
+  draw();
 }
 
 /** Options of the preset list, made anew where they differ. */
 function refreshPresets() {
   const select = $("preset");
   const now = presetName();
-  const key = JSON.stringify([app.model.name, app.presets.map(({ name, own, grid }) => [name, own, !grid])]);
-  if (select.dataset.key !== key) {
-    select.dataset.key = key;
-    const option = ({ name, title, grid, notes, kind }) =>
-      h("option", { value: name, disabled: !grid, title: [title, kind, ...(notes ?? [])].join(". ") }, name);
-    const own = app.presets.filter((preset) => preset.own);
-    select.replaceChildren(
-      h("option", { value: "" }, "none"),
-      h("option", { value: CUSTOM, disabled: true }, "Custom"),
-      ...(own.length ? [h("optgroup", { label: "yours" }, ...own.map(option))] : []),
-      h("optgroup", { label: "shipped" }, ...app.presets.filter((preset) => !preset.own).map(option)),
-    );
-  }
+  const option = ({ name, title, grid, notes, kind }) =>
+    h("option", { value: name, disabled: !grid, title: [title, kind, ...(notes ?? [])].join(". ") }, name);
+  const group = (label, own) => {
+    const list = app.presets.filter((preset) => preset.own === own);
+    return list.length ? h("optgroup", { label }, ...list.map(option)) : "";
+  };
+  renew(select, [app.model.name, app.presets.map(({ name, own, grid }) => [name, own, !grid])], () => [
+    h("option", { value: "" }, "none"),
+    h("option", { value: CUSTOM, disabled: true }, "Custom"),
+    group("yours", true),
+    group("shipped", false),
+  ]);
   select.value = now ?? CUSTOM;
   const preset = app.presets.find(({ name }) => name === now);
   setAttr(select, "title", preset ? [preset.title, preset.kind, preset.source].filter(Boolean).join(". ") : null);
@@ -116,7 +108,8 @@ function refreshPresets() {
 }
 
 export function refreshHeader() {
-  if ($("model").value !== app.state.model) $("model").value = app.state.model;
+  const model = wanted || app.state.model;
+  if ($("model").value !== model) $("model").value = model;
   base.value = app.state.base_lr;
   if (document.activeElement !== $("base") && $("base").value !== base.value) $("base").value = base.value;
   setText($("summary"), summary());

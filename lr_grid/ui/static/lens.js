@@ -188,7 +188,8 @@ export function lensOf(shown) {
   const cells = shown.kind === "norms" ? null : shown.cells;
   const table = cells ?? shown.quantities[shown.quantity];
   const values = Object.values(table).flatMap((rows) => Object.values(rows).flatMap((row) => (cells ? row.lr : row)));
-  const base = shown.base_lr ?? median(values.map(single).filter((value) => value > 0)) ?? 1;
+  const middle = median(values.map(single).filter((value) => value > 0)) ?? 1;
+  const base = cells ? (shown.base_lr ?? middle) : middle;
   const at = (stack, row, block) => {
     const own = table[stack]?.[row.component];
     return single((cells ? ((row.side === "up" && own?.up) || own?.lr) : own)?.[block] ?? null);

@@ -1,7 +1,7 @@
 // The one place that holds what the page shows. Everything else reads it, edits through it and is told.
 
-import { call } from "./api.js";
-import { debounced } from "./dom.js";
+import { asked, call } from "./api.js";
+import { announce, debounced } from "./dom.js";
 import { Formula } from "./formula.js";
 import { History } from "./history.js";
 import { blank, gridKey } from "./state.js";
@@ -143,10 +143,9 @@ export function learn(model, presets) {
 /** Loads a model's stacks unless they are known. */
 export async function load(name) {
   if (known.has(name)) return true;
-  const answer = await call("model", { model: name });
-  if (answer.problems) return false;
-  learn(answer.model, answer.presets);
-  return true;
+  const answer = await asked("model", { model: name }, announce);
+  if (answer) learn(answer.model, answer.presets);
+  return Boolean(answer);
 }
 
 /** A grid of another model, blank. */
@@ -223,15 +222,10 @@ export function check() {
 /** Asks Python about the state; an answer to an older state is dropped. */
 export async function checkNow() {
   checkLater.cancel();
-  const asked = JSON.stringify(app.state);
-  let answer;
-  try {
-    answer = await call("write", { state: app.state });
-  } catch {
-    draw();
-    return;
-  }
-  if (asked !== JSON.stringify(app.state)) return;
+  const state = JSON.stringify(app.state);
+  const answer = await call("write", { state: app.state }).catch(() => null);
+  if (!answer) return draw();
+  if (state !== JSON.stringify(app.state)) return undefined;
   app.problems = answer.problems ?? [];
   app.checked = true;
   for (const form of Object.keys(app.texts)) if (form in answer) app.texts[form] = answer[form];
@@ -239,7 +233,7 @@ export async function checkNow() {
     app.written = answer;
     app.beyond = differing(answer.cells);
   }
-  draw();
+  return draw();
 }
 
 /** The cells where Python's LR is another than the page's (rules by regex, merged levels). */

@@ -253,7 +253,7 @@ export function typeOver(anchor, label, text, done) {
     finish(true, false);
     finish(false, false);
   });
-  document.body.append(input);
+  place.closest("main").append(input);
   input.focus();
   input.select();
 }

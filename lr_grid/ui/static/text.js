@@ -1,7 +1,7 @@
 // The text panel: three forms, written at once, checked by Python; text typed or pasted becomes the grid.
 
-import { CallError, call, connection } from "./api.js";
-import { $, announce, debounced, h, setAttr, setText } from "./dom.js";
+import { call, connection } from "./api.js";
+import { $, announce, debounced, h, renew, setAttr, setText } from "./dom.js";
 import { app, draw, edit, learn, load, replace } from "./store.js";
 
 const FORMS = { network_args: "network_args", toml: "TOML", command: "command line" };
@@ -88,15 +88,8 @@ function say(text) {
 export async function parse(text, whole, model = app.state.model) {
   read.cancel();
   const { base_lr, ranks } = app.state;
-  let answer;
-  try {
-    answer = await call("parse", { text, model, base_lr, ranks: { dim: ranks.dim, alpha: ranks.alpha } });
-  } catch (error) {
-    if (!(error instanceof CallError)) throw error;
-    refused = { problems: [{ text: `${error.message} The text was not read.`, line: null }], fits: [], text };
-    draw();
-    return false;
-  }
+  const question = { text, model, base_lr, ranks: { dim: ranks.dim, alpha: ranks.alpha } };
+  const answer = await call("parse", question).catch(({ message }) => ({ problems: [{ text: `${message} The text was not read.` }] }));
   if (answer.problems) {
     refused = { problems: answer.problems, fits: answer.fits ?? [], text };
     if (whole) announce("That text is no grid: see the problems.");
@@ -122,19 +115,12 @@ let notes = [];
 
 function refreshProblems() {
   const items = refused ? refused.problems : app.problems;
-  const key = JSON.stringify([items, refused?.fits]);
-  const box = $("problems");
-  if (box.dataset.key === key) return;
-  box.dataset.key = key;
-  box.replaceChildren(
+  const { fits = [], text: source } = refused ?? {};
+  renew($("problems"), [items, source], () => [
     ...items.map(({ text, line }) => h("p", { class: "problem" }, line ? h("b", {}, `line ${line}: `) : null, text)),
-  );
-  if (!refused) return;
-  for (const { name, title } of refused.fits ?? []) {
-    const { text } = refused;
-    box.append(h("button", { onclick: () => switchTo(name, text) }, `Switch to ${title}`));
-  }
-  box.append(h("button", { onclick: restore }, "Back to the last good text"));
+    ...fits.map(({ name, title }) => h("button", { onclick: () => switchTo(name, source) }, `Switch to ${title} (${name})`)),
+    refused ? h("button", { onclick: restore }, "Back to the last good text") : "",
+  ]);
 }
 
 async function switchTo(name, text) {
@@ -144,32 +130,28 @@ async function switchTo(name, text) {
 function refreshKept() {
   const words = Object.entries(app.state.kept);
   const own = app.state.command;
-  const key = JSON.stringify([words, own]);
-  const box = $("kept");
-  if (box.dataset.key === key) return;
-  box.dataset.key = key;
-  box.replaceChildren();
-  if (words.length) box.append(h("span", { class: "what" }, "Kept as they are: "));
-  for (const [name, value] of words) {
-    const drop = h("button", { "aria-label": `Remove ${name}`, onclick: () => edit(`without ${name}`, (state) => delete state.kept[name]) }, "\u00d7");
-    box.append(h("span", { class: "chip", title: `${name}=${value}` }, `${name}=${value.length > 40 ? `${value.slice(0, 37)}\u2026` : value}`, drop));
-  }
-  if (own.length) {
-    const drop = h("button", { "aria-label": "Forget the command line", onclick: () => edit("forget the command line", (state) => (state.command = [])) }, "\u00d7");
-    box.append(h("span", { class: "chip", title: own.join(" ") }, `command line of ${own.length} words`, drop));
-  }
+  const chip = (title, text, label, drop) =>
+    h("span", { class: "chip", title }, text, h("button", { "aria-label": label, onclick: () => edit(label, drop) }, "\u00d7"));
+  renew($("kept"), [words, own], () => [
+    words.length ? h("span", { class: "what" }, "Kept as they are: ") : "",
+    ...words.map(([name, value]) => {
+      const short = value.length > 40 ? `${value.slice(0, 37)}\u2026` : value;
+      return chip(`${name}=${value}`, `${name}=${short}`, `Remove ${name}`, (state) => delete state.kept[name]);
+    }),
+    own.length
+      ? chip(own.join(" "), `command line of ${own.length} words`, "Forget the command line", (state) => (state.command = []))
+      : "",
+  ]);
 }
 
 function refreshNotices() {
   const items = [...new Set([...notes, ...(app.problems.length ? [] : (app.written?.notices ?? []))])];
-  const key = JSON.stringify(items);
-  const box = $("notices");
-  if (box.dataset.key === key) return;
-  box.dataset.key = key;
-  box.replaceChildren();
-  if (!items.length) return;
-  const list = h("ul", {}, ...items.map((text) => h("li", {}, text)));
-  box.append(h("details", { open: items.length < 4 }, h("summary", {}, `${items.length} note${items.length > 1 ? "s" : ""}`), list));
+  renew($("notices"), items, () => {
+    if (!items.length) return [];
+    const list = h("ul", {}, ...items.map((text) => h("li", {}, text)));
+    const title = `${items.length} note${items.length > 1 ? "s" : ""}`;
+    return [h("details", { open: items.length < 4 }, h("summary", {}, title), list)];
+  });
 }
 
 function status() {
