@@ -12,7 +12,7 @@ from lr_grid.preview import Run, preview
 from lr_grid.report.jsonfile import plan_to_dict
 from lr_grid.ui.models import page_model
 from lr_grid.ui.parse import Asked, OtherModelError, line_of, parse
-from lr_grid.ui.planned import cells_of
+from lr_grid.ui.planned import cells_of, planned
 from lr_grid.ui.raw_words import raw_words
 from lr_grid.ui.state import State, state_json
 from lr_grid.ui.write import texts_of, words_of
@@ -97,6 +97,27 @@ def test_a_command_brings_its_run_and_keeps_its_other_words_as_they_were_typed()
     assert written.count("--learning_rate") == 1
     again = parse(written, FLUX)[1].state
     assert state_json(again) == state_json(state)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--optimizer_type DAdaptLion --learning_rate 1", "optimizer_type"),
+        ("--optimizer_type AdaFactor", "relative_step"),
+        ("--optimizer_type AdaFactor --optimizer_args scale_parameter=False relative_step=False warmup_init=False", ""),
+        ("--optimizer_type AdamW8bit", ""),
+        ("", ""),
+    ],
+)
+def test_an_optimizer_that_cannot_obey_the_grid_is_told(options, told):
+    state = parse(f"accelerate launch flux_train_network.py {options} --network_args ffn_lr=2x", FLUX)[1].state
+    if not told:
+        assert planned(state)["groups"] > 1
+        return
+    with pytest.raises(GridError, match=told):
+        planned(state)
+    state.components = {}
+    assert planned(state)["groups"]  # without a grid there is nothing to obey
 
 
 def test_a_commands_learning_rate_is_the_base_where_no_unet_lr_is():
@@ -214,8 +235,6 @@ def test_what_is_wrong_is_told_as_the_run_tells_it(text, told):
 
 
 def test_a_misspelt_setting_is_kept_and_the_plan_says_what_was_meant():
-    from lr_grid.ui.planned import planned
-
     state = parse("self_atn_lr=1x ffn_lr=2x", FLUX)[1].state
     assert state.kept == {"self_atn_lr": "1x"}
     with pytest.raises(GridError, match="Did you mean self_attn_lr"):

@@ -105,6 +105,20 @@ def test_a_change_from_outside_is_told_and_not_overwritten(edited):
     assert not path.exists()
 
 
+def test_a_file_of_another_model_decides_which_model_the_page_begins_with(tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text("[block_lr_weight]\nunet_5 = 0.5\n")
+    with serving(tmp_path, str(path)) as client:
+        start = client.ask("start", {})
+        assert start["model"]["name"] == start["state"]["model"] == "sdxl"
+        assert start["state"]["weights"]["unet"][5] == 0.5
+        assert "--model" in start["notes"][0]
+        assert start["problems"] == []
+        other = client.ask("start", {"model": "flux-dev"})  # what the page had when it was reloaded
+        assert other["model"]["name"] == "flux-dev"
+        assert "has no stack 'unet'" in other["problems"][0]["text"]
+
+
 def test_a_file_that_is_not_there_is_made_by_the_first_save_alone(tmp_path):
     path = tmp_path / "new.toml"
     with serving(tmp_path, str(path)) as client:

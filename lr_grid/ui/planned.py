@@ -11,6 +11,7 @@ from lr_grid.own_optimizers import takes_scales
 from lr_grid.plan import Plan, Row, TrainerLrs
 from lr_grid.preview import Preview, Run, preview
 from lr_grid.sizes import parameters
+from lr_grid.ui.obeyed import about_command
 from lr_grid.ui.state import State
 from lr_grid.ui.write import words_of
 from lr_grid.values import number
@@ -82,7 +83,7 @@ def planned(state: State) -> dict[str, Any]:
     made = preview_of(state)
     return {
         "cells": cells_of(made.plan),
-        "notices": list(made.plan.notices),
+        "notices": [*made.plan.notices, *about_command(state, made)],
         "groups": len(made.groups),
         "parameters": parameters(made.plan),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,8 @@ class Page:
     model: str
     file: EditedFile | None
     own: OwnPresets
+    named: bool = False
+    """Whether the user named the model: else a file that fits another one only decides."""
 
     @classmethod
     def of(cls, model: str | None = None, file: EditedFile | None = None) -> Page:
@@ -44,7 +46,7 @@ class Page:
 
         Raises: GridError for a model that is not known.
         """
-        return cls(page_model(model or MODEL).name, file, OwnPresets(settings_folder()))
+        return cls(page_model(model or MODEL).name, file, OwnPresets(settings_folder()), bool(model))
 
     def routes(self) -> dict[str, Route]:
         """By what stands behind ``/api/``."""
@@ -73,13 +75,20 @@ class Page:
     def start(self, data: dict[str, Any]) -> dict[str, Any]:
         """All that the page needs to begin."""
         name = page_model(shape.text(data, "model")).name if data.get("model") is not None else self.model
-        state, notes, problems, file = _default(name), [], [], None
+        state, file = _default(name), None
+        notes: list[str] = []
+        problems: list[dict[str, Any]] = []
         if self.file:
             file = {"name": self.file.path.name, "etag": ABSENT}
             try:
                 text, file["etag"] = self.file.read()
-                read = self._parsed(text, Asked(name, state.base_lr, state.dim, state.alpha))
-                problems, notes = read.get("problems", []), [*read.get("notes", []), *read.get("lost", [])]
+                asked = Asked(name, state.base_lr, state.dim, state.alpha)
+                read = self._parsed(text, asked)
+                if read.get("fits") and not self.named and data.get("model") is None:
+                    first = read["fits"][0]
+                    read = self._parsed(text, replace(asked, model=first["name"]))
+                    notes.append(f"its blocks are those of {first['title']} (--model names another model)")
+                problems, notes = read.get("problems", []), [*notes, *read.get("notes", []), *read.get("lost", [])]
                 state = read_state(read["state"]) if "state" in read else state
             except GridError as error:
                 problems = problems_json(error.problems)["problems"]
@@ -88,7 +97,7 @@ class Page:
             "model": state.model.to_json(),
             "state": state_json(state),
             "written": written(state),
-            "presets": presets_for(name, self.own),
+            "presets": presets_for(state.model.name, self.own),
             "models": all_models(),
             "file": file,
             "problems": problems,
