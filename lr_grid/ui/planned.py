@@ -11,7 +11,6 @@ from lr_grid.own_optimizers import takes_scales
 from lr_grid.plan import Plan, Row, TrainerLrs
 from lr_grid.preview import Preview, Run, preview
 from lr_grid.sizes import parameters
-from lr_grid.ui.obeyed import about_command
 from lr_grid.ui.state import State
 from lr_grid.ui.write import words_of
 from lr_grid.values import number
@@ -75,6 +74,12 @@ def _optimizer(command: list[str]) -> str | None:
     return None
 
 
+def _about_command(state: State, made: Preview) -> list[str]:
+    from lr_grid.ui.obeyed import about_command  # here: a page without a command need not wait for it
+
+    return about_command(state, made)
+
+
 def planned(state: State) -> dict[str, Any]:
     """Cells, notices, groups and parameters of a state.
 
@@ -83,7 +88,7 @@ def planned(state: State) -> dict[str, Any]:
     made = preview_of(state)
     return {
         "cells": cells_of(made.plan),
-        "notices": [*made.plan.notices, *about_command(state, made)],
+        "notices": [*made.plan.notices, *(_about_command(state, made) if state.command else [])],
         "groups": len(made.groups),
         "parameters": parameters(made.plan),
     }
