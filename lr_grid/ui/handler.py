@@ -153,6 +153,12 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
+    def handle_expect_100(self) -> bool:
+        """Tells a client that waits for it to send the body."""
+        go_on = super().handle_expect_100()
+        self.wfile.flush()
+        return go_on
+
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the base class finds wrong with a request line or its headers."""
         self.close_connection = True
