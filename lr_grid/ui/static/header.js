@@ -23,7 +23,7 @@ export function startHeader() {
     h(
       "optgroup",
       { label: title },
-      ...app.models.filter((one) => one.trainer === trainer).map((one) => h("option", { value: one.name }, titleOf(one))),
+      ...app.models.filter((one) => one.trainer === trainer).map((one) => h("option", { value: one.name }, one.title)),
     ),
   );
   $("model").append(...groups);
@@ -42,10 +42,6 @@ export function startHeader() {
   $("drop-preset").addEventListener("click", dropPreset);
   $("undo").addEventListener("click", () => undo() || announce("Nothing to undo."));
   $("redo").addEventListener("click", () => redo() || announce("Nothing to redo."));
-}
-
-function titleOf({ title, stacks }) {
-  return `${title} (${stacks.map(([name, size]) => `${name} ${size}`).join(", ")})`;
 }
 
 async function changeModel(name) {

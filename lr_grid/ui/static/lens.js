@@ -1,6 +1,6 @@
 // What the bars and the heat rows show: learning rates, LoRA+, ranks, or a file of a run.
 
-import { lrText, parseNumber, parseRate, shortTimes, timesText } from "./numbers.js";
+import { barText, lrText, parseNumber, parseRate, shortTimes, timesText } from "./numbers.js";
 import { bake, setBlock, setSparse, tidy } from "./state.js";
 import { app, lrOf } from "./store.js";
 
@@ -34,7 +34,7 @@ const multipliers = {
   bar: (stack, block) => app.formula.factor(stack, block),
   height: (value) => Math.min(1, Math.sqrt(Math.max(0, value) / TOP)),
   at: (height) => (Math.abs(height - 0.5) < 0.02 ? 1 : height < 0.02 ? 0 : tidy(TOP * height * height)),
-  text: timesText,
+  text: barText,
   words: (stack, block, value) => `x${timesText(value)}, learning rate ${lrText(value * app.formula.base)}`,
   prepare: (state) => bake(state, app.model),
   set: setBlock,

@@ -59,6 +59,11 @@ export function timesText(value) {
   return String(Number(value.toPrecision(3)));
 }
 
+/** The same over a bar: two decimals are enough to see. */
+export function barText(value) {
+  return value >= 10 || (value > 0 && value < 0.01) ? timesText(value) : String(hundredths(value));
+}
+
 /** The same for a narrow place: .25, 1.5, 16. */
 export function shortTimes(value) {
   if (value === 0) return "0";

@@ -95,6 +95,7 @@ function adopt(state) {
   if (state.model !== app.model.name) useModel(known.get(state.model));
   app.state = state;
   app.beyond = {};
+  if (app.shown) draw(true);
   app.shown = null;
   follow();
   save();

@@ -194,8 +194,8 @@ export function buildStrips() {
   place.replaceChildren(...elements.slice(0, shortest + 1), tools, ...elements.slice(shortest + 1));
   fit();
   refreshStrips();
-  const first_cell = place.querySelector(".cell");
-  if (first_cell) first_cell.tabIndex = 0;
+  const first = place.querySelector(".cell");
+  if (first) first.tabIndex = 0;
   if (hadFocus.startsWith("col")) focusBar(app.focus.stack, app.focus.block);
 }
 
@@ -262,4 +262,5 @@ export function startStrips(element, toolsCard) {
   place = element;
   tools = toolsCard;
   new ResizeObserver(fit).observe(place);
+  requestAnimationFrame(() => (tools.querySelector("details").open = tools.clientWidth > 480 && window.innerHeight > 800));
 }

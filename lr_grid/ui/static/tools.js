@@ -97,7 +97,7 @@ export function makeTools(card) {
     nodes.overall,
     nodes.dims,
     nodes.readout,
-    h("details", { id: "hints", open: window.innerWidth > 1000 }, h("summary", {}, "Keys and gestures"), h("dl", {}, ...HINTS.map(([keys, what]) => h("div", {}, h("dt", {}, keys), h("dd", {}, what))))),
+    h("details", { id: "hints" }, h("summary", {}, "Keys and gestures"), h("dl", {}, ...HINTS.map(([keys, what]) => h("div", {}, h("dt", {}, keys), h("dd", {}, what))))),
   );
 }
 
@@ -216,7 +216,7 @@ function readout() {
 export function refreshReadout() {
   if (app.shown) {
     const cell = document.querySelector(".cell:hover") ?? document.activeElement?.closest?.(".cell");
-    setText(nodes.readout, cell?.title ?? "");
+    setText(nodes.readout, cell?.title ?? "Point at a cell to read it.");
   } else setText(nodes.readout, readout());
 }
 
