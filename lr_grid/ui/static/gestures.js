@@ -3,7 +3,7 @@
 import { lens } from "./lens.js";
 import { isOff, setOff } from "./state.js";
 import { focusBar, stripOf, typeOver } from "./strips.js";
-import { app, commit, draw, edit, hasModules, revert, touch } from "./store.js";
+import { app, chosen, commit, draw, edit, hasModules, meant, revert, touch } from "./store.js";
 import { editCell } from "./cells.js";
 
 let drag = null;
@@ -104,7 +104,7 @@ function step(now) {
 function shift(view, now) {
 	const height = Math.max(0, Math.min(1, view.height(drag.from) + now.height - drag.start.height));
 	const target = view.at(height);
-	const bars = [...drag.selection].map((key) => key.split(":")).map(([stack, block]) => [stack, Number(block)]);
+	const bars = chosen();
 	touch((state) => {
 		restore(state);
 		const before = bars.map(([stack, block]) => view.bar(stack, block));
@@ -137,12 +137,9 @@ function line(a, b, action) {
 }
 
 function select(block) {
-	const keys = between(drag.start.block, block).map((i) => `${drag.stack}:${i}`);
-	const chosen = new Set(drag.selection);
-	const single = keys.length === 1 && chosen.has(keys[0]);
-	for (const key of keys) if (hasModules(drag.stack, Number(key.split(":")[1]))) chosen.add(key);
-	if (single) chosen.delete(keys[0]);
-	app.selection = chosen;
+	const keys = between(drag.start.block, block).filter((i) => hasModules(drag.stack, i)).map((i) => `${drag.stack}:${i}`);
+	app.selection = new Set([...drag.selection, ...keys]);
+	if (keys.length === 1 && drag.selection.has(keys[0])) app.selection.delete(keys[0]);
 	draw();
 }
 
@@ -182,12 +179,9 @@ function clicked(event) {
 /** A block on or off; the whole selection where it belongs to it. */
 export function toggle(stack, block) {
 	const off = !isOff(app.state, stack, block);
-	const keys = app.selection.has(`${stack}:${block}`) ? [...app.selection] : [`${stack}:${block}`];
-	edit(`${keys.length > 1 ? `${keys.length} blocks` : `${stack} ${block}`} ${off ? "off" : "on"}`, (state) => {
-		for (const key of keys) {
-			const [name, i] = key.split(":");
-			setOff(state, name, Number(i), off);
-		}
+	const bars = meant(stack, block);
+	edit(`${bars.length > 1 ? `${bars.length} blocks` : `${stack} ${block}`} ${off ? "off" : "on"}`, (state) => {
+		for (const [s, b] of bars) setOff(state, s, b, off);
 	});
 }
 
@@ -204,13 +198,11 @@ export function typeValue(stack, block, first = "") {
 		const typed = view.parse(text);
 		if (typed === null) return `Type ${view.allowed}.`;
 		if (text.trim() === now && !first) return "";
-		const keys = app.selection.has(`${stack}:${block}`) ? [...app.selection] : [`${stack}:${block}`];
 		edit(`type ${view.text(typed)}`, (state) => {
 			view.prepare(state);
-			for (const key of keys) {
-				const [name, i] = key.split(":");
-				view.set(state, name, Number(i), typed);
-				setOff(state, name, Number(i), false);
+			for (const [s, b] of meant(stack, block)) {
+				view.set(state, s, b, typed);
+				setOff(state, s, b, false);
 			}
 		});
 		return "";

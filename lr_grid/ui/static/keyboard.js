@@ -3,8 +3,8 @@
 import { cellKey } from "./cells.js";
 import { cancelDrag, toggle, typeValue } from "./gestures.js";
 import { lens } from "./lens.js";
-import { isOff } from "./state.js";
-import { app, blocks, draw, edit, hasModules, redo, undo } from "./store.js";
+import { isOff, setOff } from "./state.js";
+import { app, draw, edit, hasModules, meant, places, redo, select, undo } from "./store.js";
 import { focusBar } from "./strips.js";
 
 const isField = (element) => element.matches?.("input, textarea, select");
@@ -41,12 +41,6 @@ function anywhere(event, openFile, saveFile) {
 	return false;
 }
 
-/** The blocks that a key works on: the selection where the bar belongs to it, else the bar. */
-function meant(stack, block) {
-	if (!app.selection.has(`${stack}:${block}`)) return [[stack, block]];
-	return [...app.selection].map((key) => [key.split(":")[0], Number(key.split(":")[1])]);
-}
-
 function change(word, stack, block, next, turnsOn) {
 	const view = lens();
 	const bars = meant(stack, block).filter(([s, b]) => hasModules(s, b) && (turnsOn || !isOff(app.state, s, b)));
@@ -56,14 +50,13 @@ function change(word, stack, block, next, turnsOn) {
 		view.prepare(state);
 		bars.forEach(([s, b], i) => {
 			view.set(state, s, b, next(values[i], view));
+			setOff(state, s, b, false);
 		});
-		if (turnsOn) for (const [s, b] of bars) state.off[s] = (state.off[s] ?? []).filter((i) => i !== b);
-		for (const s of Object.keys(state.off)) if (!state.off[s].length) delete state.off[s];
 	});
 }
 
 function go(stack, block, by, extend) {
-	const all = blocks().filter(([s, b]) => hasModules(s, b) || (s === stack && b === block));
+	const all = places();
 	const at = all.findIndex(([s, b]) => s === stack && b === block);
 	const next = all[Math.max(0, Math.min(all.length - 1, at + by))];
 	if (extend) {
@@ -74,9 +67,9 @@ function go(stack, block, by, extend) {
 	focusBar(...next);
 }
 
-/** How many blocks with modules stand before, or after, a block in its stack. */
-const before = (stack, block) => blocks().filter(([s, b]) => s === stack && b < block && hasModules(s, b)).length;
-const after = (stack, block) => blocks().filter(([s, b]) => s === stack && b > block && hasModules(s, b)).length;
+/** How many blocks stand before, or after, a block in its stack. */
+const before = (stack, block) => places().filter(([s, b]) => s === stack && b < block).length;
+const after = (stack, block) => places().filter(([s, b]) => s === stack && b > block).length;
 
 function barKey(event, column) {
 	const stack = column.dataset.stack;
@@ -86,8 +79,7 @@ function barKey(event, column) {
 	const step = event.shiftKey ? steps.shift : event.altKey ? steps.alt : steps.plain;
 	if (control) {
 		if (event.key.toLowerCase() !== "a") return false;
-		app.selection = new Set(blocks().filter(([s, b]) => hasModules(s, b)).map(([s, b]) => `${s}:${b}`));
-		draw();
+		select(places());
 		return true;
 	}
 	const keys = {
@@ -108,10 +100,7 @@ function barKey(event, column) {
 			if (!app.selection.delete(key) && hasModules(stack, block)) app.selection.add(key);
 			draw();
 		},
-		Escape: () => {
-			app.selection.clear();
-			draw();
-		},
+		Escape: () => select([]),
 	};
 	const action = keys[event.key] ?? keys[event.key.toLowerCase()];
 	if (!action) return false;

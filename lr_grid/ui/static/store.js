@@ -126,7 +126,7 @@ function useModel(entry) {
 	app.model = entry.model;
 	app.presets = entry.presets;
 	app.selection.clear();
-	const [stack, block] = blocks().find(([s, b]) => hasModules(s, b)) ?? [app.model.stacks[0].name, 0];
+	const [stack, block] = places()[0] ?? [app.model.stacks[0].name, 0];
 	app.focus = { stack, block };
 	draw(true);
 }
@@ -186,10 +186,20 @@ export function hasModules(stack, block) {
 	return rows.some((row) => row.blocks === null || row.blocks.includes(block));
 }
 
-/** What a tool works on: the selected blocks, else all; only blocks with modules. */
-export function chosen() {
-	const some = app.selection.size > 0;
-	return blocks().filter(([s, b]) => hasModules(s, b) && (!some || app.selection.has(`${s}:${b}`)));
+/** Every block with modules. */
+export const places = () => blocks().filter(([stack, block]) => hasModules(stack, block));
+
+const selected = () => places().filter(([stack, block]) => app.selection.has(`${stack}:${block}`));
+
+/** What a tool works on: the selected blocks, else all. */
+export const chosen = () => (app.selection.size ? selected() : places());
+
+/** What a key or a gesture on a block means: the selection where the block belongs to it, else the block. */
+export const meant = (stack, block) => (app.selection.has(`${stack}:${block}`) ? selected() : [[stack, block]]);
+
+export function select(list) {
+	app.selection = new Set(list.map(([stack, block]) => `${stack}:${block}`));
+	draw();
 }
 
 // ---- what survives a reload

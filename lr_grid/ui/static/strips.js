@@ -57,7 +57,7 @@ class Strip {
 			});
 			column.append(value, track, id);
 			this.bars.append(column);
-			this.cols.push({ column, value, bar, id });
+			this.cols.push({ column, value, bar });
 		}
 		return h("div", { class: "barline" }, h("div", { class: "gutter marks", "aria-hidden": "true" }, ...marks.map((text) => h("span", {}, text))), this.bars);
 	}
@@ -107,7 +107,7 @@ class Strip {
 		}
 	}
 
-	refreshBar(view, { column, value, bar, id }, block) {
+	refreshBar(view, { column, value, bar }, block) {
 		const stack = this.stack.name;
 		const now = view.bar(stack, block);
 		const off = isOff(app.state, stack, block);
@@ -127,7 +127,6 @@ class Strip {
 		setAttr(column, "aria-valuemax", Math.max(view.top, now));
 		const words = empty ? "no modules" : off ? `off, would be ${view.words(stack, block, now)}` : view.words(stack, block, now);
 		setAttr(column, "aria-valuetext", selected ? `${words}, selected` : words);
-		setText(id, String(block));
 	}
 }
 
@@ -169,9 +168,6 @@ function fit() {
 	place.style.setProperty("--w", `${width}px`);
 	place.classList.toggle("slim", width < VALUES_FROM);
 	place.classList.toggle("thin", width < 19);
-	for (const { element, stack } of built) {
-		element.classList.toggle("whole", GUTTER + 26 + width * stack.size + 320 > place.clientWidth);
-	}
 }
 
 export function stripStacks() {

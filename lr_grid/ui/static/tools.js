@@ -6,7 +6,7 @@ import { CURVES, shapeValue } from "./formula.js";
 import { lens, rankText, ratioText } from "./lens.js";
 import { lrText, parseNumber, timesText } from "./numbers.js";
 import { isOff, setOff } from "./state.js";
-import { app, blocks, chosen, draw, edit, hasModules, lrOf } from "./store.js";
+import { app, chosen, draw, edit, hasModules, lrOf, places, select } from "./store.js";
 
 const HINTS = [
 	["drag", "paint"],
@@ -88,8 +88,8 @@ export function makeTools(card) {
 		tool(
 			null,
 			nodes.count,
-			button("All", () => select(true), { "aria-label": "Select all blocks" }),
-			button("None", () => select(false), { "aria-label": "Select no block" }),
+			button("All", () => select(places()), { "aria-label": "Select all blocks" }),
+			button("None", () => select([]), { "aria-label": "Select no block" }),
 			button("On/off", onOff, { id: "onoff" }),
 			button("\u00d71", () => setAll("x1", () => lens().one), { id: "times1", "aria-label": "Set to x1" }),
 		),
@@ -112,11 +112,6 @@ function setDepth(state, change) {
 	if (depth.strategy === "flat") Object.assign(depth, { min: 0.3, scope: "stack", levels: 0 });
 	if (depth.strategy !== "inverted_u") depth.peak = 0.5;
 	state.depth = depth;
-}
-
-function select(all) {
-	app.selection = new Set(all ? blocks().filter(([s, b]) => hasModules(s, b)).map(([s, b]) => `${s}:${b}`) : []);
-	draw();
 }
 
 function onOff() {
@@ -144,13 +139,13 @@ function applyShape() {
 	if (name.endsWith("geometric") && (from === 0 || to === 0)) {
 		return announce("A geometric shape needs numbers above 0.");
 	}
-	const places = new Map();
+	const spots = new Map();
 	for (const stack of app.model.stacks) {
 		const own = chosen().filter(([s]) => s === stack.name);
-		own.forEach(([s, b], i) => places.set(`${s}:${b}`, own.length > 1 ? i / (own.length - 1) : 0));
+		own.forEach(([s, b], i) => spots.set(`${s}:${b}`, own.length > 1 ? i / (own.length - 1) : 0));
 	}
 	const view = lens();
-	setAll(`shape ${name} ${from} to ${to}`, (s, b) => view.add(shapeValue(name, places.get(`${s}:${b}`), from, to, peak), 0));
+	setAll(`shape ${name} ${from} to ${to}`, (s, b) => view.add(shapeValue(name, spots.get(`${s}:${b}`), from, to, peak), 0));
 	return undefined;
 }
 
@@ -176,7 +171,7 @@ export function refreshReadout() {
 }
 
 export function refreshTools() {
-	const all = blocks().filter(([s, b]) => hasModules(s, b)).length;
+	const all = places().length;
 	const count = app.selection.size;
 	setText(nodes.count, count ? `${count} of ${all} blocks selected` : `all ${all} blocks`);
 	const { strategy, scope } = app.state.depth;
@@ -205,7 +200,6 @@ export function makeLegend(element) {
 /** "1.5e-5 ... 3.6e-4, 48 of 57 blocks on". */
 export function summary() {
 	const lrs = [];
-	const places = blocks().filter(([s, b]) => hasModules(s, b));
 	let on = 0;
 	for (const { name, size, rows } of app.model.stacks) {
 		for (let block = 0; block < size; block++) {
@@ -221,5 +215,5 @@ export function summary() {
 	if (!lrs.length) return "everything is off or 0: nothing would train";
 	const [low, high] = [Math.min(...lrs), Math.max(...lrs)];
 	const range = lrText(low) === lrText(high) ? lrText(low) : `${lrText(low)} \u2026 ${lrText(high)}`;
-	return `${range}, ${on} of ${places.length} blocks on`;
+	return `${range}, ${on} of ${places().length} blocks on`;
 }
