@@ -49,8 +49,8 @@ def test_hosts_of_this_machine_and_allowed_names_are_answered_on_any_port(client
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example:8477", "0.0.0.0", "127.0.0.2", "", "a b",
-     "127.0.0.1@evil.example", "[::1", "localhost:port", "hub.org"],
+    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example:8477", "0.0.0.0", "127.0.0.2",
+     "", "a b", "127.0.0.1@evil.example", "[::1", "localhost:port", "hub.org"],
 )  # fmt: skip
 def test_foreign_hosts_are_refused(client, host):
     for answer in (client.send("GET", "/", {"Host": host}), client.api("ping", {}, Host=host)):
@@ -73,8 +73,8 @@ def test_origins_under_allowed_names_are_answered(client, origin):
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://evil.example", "null", "https://my.hub.org.evil.example", "file://", "", "http://", "http://[", "127.0.0.1",
-     "chrome-extension://localhost", "http://127.0.0.1@evil.example"],
+    ["http://evil.example", "null", "https://my.hub.org.evil.example", "file://", "", "http://", "http://[",
+     "127.0.0.1", "chrome-extension://localhost", "http://127.0.0.1@evil.example"],
 )  # fmt: skip
 def test_foreign_origins_are_refused(client, origin):
     assert client.api("ping", {}, Origin=origin).status == 403
@@ -175,7 +175,8 @@ def test_other_methods_are_refused_and_told_what_is_allowed(client, method):
     ["/../setup.py", "/static/../../setup.py", "/..%2f..%2fsetup.py", "/%2e%2e/setup.py", "//etc/passwd", "/etc/passwd",
      "/main.js/", "/main.js%00", "/main.js/../main.js", "/./main.js", "/MAIN.JS", "/index.html~", "/__init__.py",
      "/server.py", "\\..\\setup.py", "/..\\..\\setup.py", "/C:/Windows/win.ini", "/main.js;x", "/%6dain.js",
-     "http://evil.example/main.js", "/api", "/api/", "/api/../main.js", "/api/ping/../start", "/api//ping", "*", "main.js"],
+     "http://evil.example/main.js", "/api", "/api/", "/api/../main.js", "/api/ping/../start", "/api//ping", "*",
+     "main.js"],
 )  # fmt: skip
 def test_what_is_not_in_the_table_does_not_exist(client, path):
     assert client.send("GET", path).status in (400, 404)
@@ -248,7 +249,8 @@ def test_a_body_that_ends_early_is_refused(client):
 @pytest.mark.parametrize(
     "state",
     [None, [], "x", {}, {"model": 1}, {**STATE, "base_lr": 1e-4}, {**STATE, "weights": {"double": [1]}},
-     {**STATE, "weights": {"double": ["1"] * 19}}, {**STATE, "weights": {"unet": []}}, {**STATE, "off": {"double": [19]}},
+     {**STATE, "weights": {"double": ["1"] * 19}}, {**STATE, "weights": {"unet": []}},
+     {**STATE, "off": {"double": [19]}},
      {**STATE, "off": {"double": [True]}}, {**STATE, "off": {"double": "all"}}, {**STATE, "cells": {"double": []}},
      {**STATE, "cells": {"double": {"ffn": {"99": "1"}}}}, {**STATE, "cells": {"double": {"x": {}}}},
      {**STATE, "components": {"ffn": 1}}, {**STATE, "components": {"x": "1"}}, {**STATE, "components_off": ["x"]},
@@ -266,7 +268,8 @@ def test_a_state_of_another_shape_is_refused(client, state):
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("parse", {}), ("parse", {"text": 1}), ("parse", {"text": "", "ranks": []}), ("model", {}), ("start", {"model": 5}),
+    [("parse", {}), ("parse", {"text": 1}), ("parse", {"text": "", "ranks": []}), ("model", {}),
+     ("start", {"model": 5}),
      ("view", {"name": "x"}), ("view", {"name": "x", "base64": "é"}), ("view", {"name": "x", "base64": "a"}),
      ("recommend", {}), ("recommend", {"method": "x"}), ("recommend", {"method": "rules", "fields": {"x": "1"}}),
      ("recommend", {"method": "rules", "fields": {"rank": []}}), ("profile/read", {}), ("presets/delete", {})],

@@ -43,7 +43,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_page_begins_with_the_file(edited):
-    client, path = edited
+    client, _ = edited
     start = client.ask("start", {})
     assert start["file"]["name"] == "grid.toml"
     assert start["state"]["components"] == {"ffn": "0.5x"}
@@ -332,17 +332,20 @@ from lr_grid.ui import server as server_module
 out = []
 def use(self, poll_interval=0.5):
     threading.Thread(target=lambda: serve(self, 0.01), daemon=True).start()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     def ask(name, data):
         headers = {"Content-Type": "application/json", "X-Lr-Grid-Token": self.guard.token}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/{name}", json.dumps(data).encode(), headers)
-        return json.load(urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request))
+        return json.load(opener.open(request))
     start = ask("start", {})
     state = {**start["state"], "components": {"ffn": "0.5x"}}
     text = "network_args = ['ffn_lr=2x']"
     for name, data in [("write", {"state": state}), ("parse", {"text": text}), ("model", {"model": "sdxl"}),
-                       ("parse", {"text": "--network_args grid=grid.toml"}), ("file/read", {}), ("file/poll", {"etag": ""}),
-                       ("parse", {"text": "accelerate launch flux_train_network.py --config_file grid.toml --network_dim 4"}),
-                       ("recommend", {"method": "rules", "fields": {"model": "sdxl"}}), ("view", {"name": "x", "text": "{}"}),
+                       ("parse", {"text": "--network_args grid=grid.toml"}), ("file/read", {}),
+                       ("file/poll", {"etag": ""}),
+                       ("parse", {"text": "flux_train_network.py --config_file grid.toml --network_dim 4"}),
+                       ("recommend", {"method": "rules", "fields": {"model": "sdxl"}}),
+                       ("view", {"name": "x", "text": "{}"}),
                        ("profile/write", {"fields": {"model": "sdxl"}}), ("presets/delete", {"name": "none"})]:
         ask(name, data)
     out.append(list(opened))

@@ -167,9 +167,8 @@ def all_models() -> list[dict[str, Any]]:
     """Every model of the catalogue, without its layers."""
     found = []
     for name in model_names():
-        title, trainer, stacks = outline(name)
+        one = outline(name)
         aliases = [alias for alias, known in ALIASES.items() if known == name]
-        found.append(
-            {"name": name, "title": title, "trainer": trainer, "aliases": aliases, "stacks": list(stacks.items())}
-        )
+        data = {"name": name, "title": one.title, "trainer": one.trainer, "aliases": aliases}
+        found.append({**data, "stacks": list(one.stacks.items())})
     return found

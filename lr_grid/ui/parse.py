@@ -27,13 +27,15 @@ from lr_grid.convert.texts import (
 )
 from lr_grid.errors import GridError
 from lr_grid.gridfile import ONETRAINER_BLOCK, PUBLISHED_BLOCK
+from lr_grid.keys import is_grid_key
 from lr_grid.models import find_model
 from lr_grid.module_names import grid_module, wrapped_module
 from lr_grid.passed_on import BLOCK_WEIGHTS
 from lr_grid.ui.command import is_command, read_command
-from lr_grid.ui.fits import models_of_blocks, models_of_module, same_layers
+from lr_grid.ui.fits import model_of_plan, models_of_blocks, models_of_module, same_layers
 from lr_grid.ui.models import page_model
 from lr_grid.ui.read import MisfitError, Read, read_arguments
+from lr_grid.words import COMPONENTS
 
 _ONE_LINE = re.compile(r"\w+=[^\s\"'\[{]\S*( +\w+=\S+)*")
 """Arguments that TOML would read, too: ``ffn_lr=2e-4``."""
@@ -93,7 +95,7 @@ def parse(text: str, asked: Asked) -> tuple[Parsed, Read]:
         )
     module = _module(parsed, asked.model)
     try:
-        read = read_arguments(parsed.arguments, asked.model, module)
+        read = read_arguments(parsed.arguments, asked.model, module, was_run=parsed.form == "plan")
     except MisfitError as error:
         raise OtherModelError(error.problems, models_of_blocks(parsed.arguments, blueprint.name)) from None
     state = read.state
@@ -150,8 +152,6 @@ def _recognise(text: str, asked: Asked) -> Parsed:
         pairs = _pairs(text)
         if pairs is not None and not set(pairs) <= _BLOCK_WEIGHTS:
             return Parsed("network_args", pairs)
-    if re.search(r"(?m)^\s*[\w.\"'-]+\s*=|^\s*\[", text):
-        read_toml(text)  # it means to be TOML: its line and column are told
     return _converted(text, asked)
 
 
@@ -192,11 +192,11 @@ def _json(text: str, asked: Asked) -> Parsed:
 
 def plan_grid(data: Mapping[str, Any]) -> Parsed:
     """The grid of a run's .lr_grid.json."""
-    arguments = plan_arguments(data["arguments"])
-    base = data.get("base_lr")
+    base, stacks = data.get("base_lr"), data.get("stacks")
     return Parsed(
         "plan",
-        arguments,
+        plan_arguments(data["arguments"]),
+        model_of_plan(data, stacks) if isinstance(stacks, dict) else "",
         module=str(data.get("network_module") or ""),
         base_lr=number_text(base) if isinstance(base, (int, float)) and not isinstance(base, bool) else "",
     )
@@ -212,6 +212,13 @@ def plan_arguments(held: Mapping[str, Any]) -> dict[str, Any]:
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             found[str(key)] = text
     found.pop("preset", None)  # its keys stand beside it
+    # What a preset brought and the run's own settings made idle is no contradiction.
+    for idle, strategy in (("peak_position", "depth_strategy"), ("rank_peak_position", "rank_strategy")):
+        if found.get(strategy) != "inverted_u":
+            found.pop(idle, None)
+    for idle, strategy in (("min_depth_factor", "depth_strategy"), ("min_rank_factor", "rank_strategy")):
+        if found.get(strategy, "flat") == "flat":
+            found.pop(idle, None)
     return found
 
 
@@ -222,6 +229,8 @@ def _toml(text: str, asked: Asked) -> Parsed:
     for key, value in data.items():
         flat.update(value if isinstance(value, dict) else {key: value})
     if arguments is None and "network_module" not in flat:
+        if _is_grid_file(data):
+            return Parsed("toml", data)
         with contextlib.suppress(GridError):  # of no format that is known: then it is a grid file with mistakes
             if detect(text) != "toml":
                 return _converted(text, asked)
@@ -236,6 +245,14 @@ def _toml(text: str, asked: Asked) -> Parsed:
         dim=own.get("network_dim", ""),
         alpha=own.get("network_alpha", ""),
         notes=["of a trainer's config, the grid, its LR and its rank are taken; the rest of it is not kept"],
+    )
+
+
+def _is_grid_file(data: Mapping[str, Any]) -> bool:
+    """Whether a TOML is a grid file beyond doubt. (anima_train.py has a table component_lr, too.)"""
+    table = data.get("component_lr", {})
+    return (
+        all(map(is_grid_key, data)) and "grid" not in data and isinstance(table, dict) and set(table) <= {*COMPONENTS}
     )
 
 
@@ -273,6 +290,8 @@ def _converted(text: str, asked: Asked) -> Parsed:
         several = [problem for problem in error.problems if "could be" in problem]
         if several:
             raise GridError([several[0].partition(": say")[0]]) from None
+        if re.search(r"(?m)^\s*[\w.\"'-]+\s*=|^\s*\[", text):
+            read_toml(text)  # it means to be TOML: its line and column are told
         raise GridError([_NOTHING.format(text.strip())]) from None
     try:
         arguments, job = read_job(text, form, asked.model)

@@ -41,12 +41,14 @@ class MisfitError(GridError):
     """Blocks that the model does not have: the text may be another model's."""
 
 
-def read_arguments(arguments: Mapping[str, Any], name: str, module: str = "") -> Read:
+def read_arguments(arguments: Mapping[str, Any], name: str, module: str = "", was_run: bool = False) -> Read:
     """The state of arguments on a model; its run is a default one.
 
     Args:
         name: the model's.
         module: the network module; empty: the model's own.
+        was_run: they are a run's, with what presets brought among them: an LR of a component that the model does not
+            have is no mistake.
 
     Raises: GridError with everything that is wrong, MisfitError where it is the model's blocks.
     """
@@ -56,6 +58,7 @@ def read_arguments(arguments: Mapping[str, Any], name: str, module: str = "") ->
     settings = read_settings(arguments, problems, words="the settings")
     problems.raise_if_any()
     raw, brought = _spelt_out(arguments)
+    brought = frozenset(raw) if was_run else brought
     others = {key: _text(key, value) for key, value in raw.items() if not is_grid_key(key) or key == "conv_block_dims"}
     model = page_model(name, module, others)
     reader = _Reader(State(model, module=module), settings, raw, brought)

@@ -12,13 +12,12 @@ from typing import Any
 
 from lr_grid.convert.texts import number_text
 from lr_grid.errors import GridError
-from lr_grid.models import load, model_names
-from lr_grid.models.blueprint import outline
 from lr_grid.norms.cells import QUANTITIES
 from lr_grid.norms.heat import heat_tables
 from lr_grid.norms.read import NormsRun, chosen_run, norms_of
 from lr_grid.norms.series import WHATS
 from lr_grid.ui import shape
+from lr_grid.ui.fits import model_of_plan
 from lr_grid.ui.shape import wrong
 from lr_grid.words import COMPONENTS, MAIN_PART
 
@@ -79,7 +78,7 @@ def _plan(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         for row in rows.values():
             if row["up"] == row["lr"]:
                 del row["up"]
-    model, base = _model_of(data, stacks), data.get("base_lr")
+    model, base = model_of_plan(data, stacks), data.get("base_lr")
     line = ""
     if model and data.get("arguments"):
         try:
@@ -139,15 +138,6 @@ def _shape(stacks: Mapping[str, int], rows: Mapping[str, Mapping[str, Any]]) -> 
     ]
 
 
-def _model_of(data: Mapping[str, Any], stacks: Mapping[str, int]) -> str:
-    """The catalogue's name of a plan's model: of the same family and stacks, adapted by the same module if any is."""
-    found = [name for name in model_names() if dict(outline(name)[2]) == stacks]
-    found = [name for name in found if load(name).layout.family == data.get("model")]
-    module = str(data.get("network_module", ""))
-    same = [name for name in found if load(name).network(module) is not None]
-    return next(iter(same or found), "")
-
-
 def _norms(name: str, content: bytes) -> dict[str, Any]:
     run, number = chosen_run(norms_of(name, content), None)
     steps = len(run.steps)
@@ -183,7 +173,7 @@ def _norms(name: str, content: bytes) -> dict[str, Any]:
         "labels": {what: f"{WHATS[what]}, {about}" for what in WHATS},
         "arguments": "",
         "base_lr": base if isinstance(base, (int, float)) and math.isfinite(base) else None,
-        "model": _model_of(run.facts, stacks),
+        "model": model_of_plan(run.facts, stacks),
     }
 
 
