@@ -39,13 +39,6 @@ export function parseRate(text) {
 	return Number.isFinite(value) ? { value, relative } : null;
 }
 
-/** The absolute LR of a text, given what a multiple multiplies. */
-export function resolveRate(text, base) {
-	const rate = parseRate(text);
-	if (!rate) return NaN;
-	return rate.relative ? rate.value * base : rate.value;
-}
-
 /** An LR for people: 2.2e-4, 1e-4, 0. */
 export function lrText(value) {
 	if (value === 0) return "0";
