@@ -14,8 +14,9 @@ from ui_server import Client, reply, serving
 from lr_grid.errors import GridError
 from lr_grid.ui import handler as handler_module
 from lr_grid.ui import static_files as static_module
+from lr_grid.ui.route import Route
 from lr_grid.ui.security import HEADERS, TOKEN_HEADER, Guard, host_name
-from lr_grid.ui.server import MOST_CONNECTIONS, Route, listen
+from lr_grid.ui.server import MOST_CONNECTIONS, listen
 
 STATE = {"model": "flux-dev"}
 METHODS = ("PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND", "get")

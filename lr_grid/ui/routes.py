@@ -17,7 +17,7 @@ from lr_grid.ui.models import all_models, page_model
 from lr_grid.ui.places import settings_folder
 from lr_grid.ui.planned import planned
 from lr_grid.ui.presets import OwnPresets, presets_for
-from lr_grid.ui.server import Route
+from lr_grid.ui.route import Route
 from lr_grid.ui.state import State, read_state, state_json
 from lr_grid.ui.write import texts_of
 
