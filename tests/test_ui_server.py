@@ -269,7 +269,8 @@ def test_a_body_that_ends_early_is_refused(client):
      {**STATE, "depth": {"levels": 1.5}}, {**STATE, "depth": {"min": None}}, {**STATE, "depth": []},
      {**STATE, "loraplus": {"x": "4"}}, {**STATE, "ranks": {"block_dims": {"double": {"0": -1}}}},
      {**STATE, "ranks": {"block_dims": {"double": {"0": 10**400}}}}, {**STATE, "ranks": {"dim": 4}},
-     {**STATE, "kept": {"a": 1}}, {**STATE, "command": "x"}, {**STATE, "command": [1]}, {**STATE, "module": None}],
+     {**STATE, "kept": {"a": 1}}, {**STATE, "kept": {"grid": "setup.toml"}}, {**STATE, "kept": {"preset": "style"}},
+      {**STATE, "command": "x"}, {**STATE, "command": [1]}, {**STATE, "module": None}],
 )  # fmt: skip
 def test_a_state_of_another_shape_is_refused(client, state):
     for name, more in (("write", {}), ("presets/save", {"name": "x"})):

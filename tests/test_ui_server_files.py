@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -402,3 +404,36 @@ def test_nothing_is_written_but_what_was_saved_and_no_torch_is_imported(tmp_path
     )
     assert [name[:5] for name in sorted(files_below(tmp_path))] == ["grid.", "home/"]
     assert "ended" in run.stderr
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_ctrl_c_ends_it_cleanly(tmp_path, stop):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "LR_GRID_CONFIG": str(tmp_path)}
+    command = [sys.executable, "-m", "lr_grid", "ui", "--no-browser", "--port", "0"]
+    run = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert run.stdout is not None
+        lines = [run.stdout.readline() for _ in range(3)]
+        port = int(lines[0].partition("127.0.0.1:")[2].partition("/")[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=10):  # somebody is connected all the while
+            run.send_signal(stop)
+            out, err = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert (run.returncode, out) == (0, "")
+    assert err.strip() == "lr-grid ui: ended"
+
+
+def test_the_end_waits_for_what_is_being_written(tmp_path):
+    path = tmp_path / "grid.toml"
+    with serving(tmp_path, str(path)) as client:
+        assert client.page.file is not None
+        client.page.file.lock.acquire()
+        ended = threading.Thread(target=client.page.finish)
+        ended.start()
+        ended.join(0.1)
+        assert ended.is_alive()
+        client.page.file.lock.release()
+        ended.join(5)
+        assert not ended.is_alive()

@@ -293,6 +293,10 @@ def _converted(text: str, asked: Asked) -> Parsed:
         if re.search(r"(?m)^\s*[\w.\"'-]+\s*=|^\s*\[", text):
             read_toml(text)  # it means to be TOML: its line and column are told
         raise GridError([_NOTHING.format(text.strip())]) from None
+    if form == "args":  # not convert's reader, which opens a file that the text names (grid=)
+        if re.search(r"(?m)^\s*[\w.\"'-]+\s+=|^\s*\[", text):
+            read_toml(text)
+        return Parsed("network_args", pairs_of(split_bash(text)))
     try:
         arguments, job = read_job(text, form, asked.model)
     except GridError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lr_grid.keys import SOURCES
 from lr_grid.ui import shape
 from lr_grid.ui.models import PageModel, page_model
 from lr_grid.ui.shape import wrong
@@ -166,6 +167,9 @@ def read_grid_part(data: Mapping[str, Any], state: State) -> State:
     state.block_dims = _by_block(shape.table(ranks, "block_dims"), model, "block_dims", _whole)
     state.block_alphas = _by_block(shape.table(ranks, "block_alphas"), model, "block_alphas", _text)
     state.kept = dict(shape.texts(data, "kept"))
+    named = SOURCES & state.kept.keys()
+    if named:  # a plan would read the file that they name
+        raise wrong(f"kept: {', '.join(sorted(named))} has no place in a state")
     return state
 
 
