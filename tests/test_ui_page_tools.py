@@ -192,6 +192,7 @@ def test_everything_off_is_told_and_the_run_would_refuse_it(grid):
 def test_the_calculator_recommends_by_rules_and_its_lr_becomes_the_base(grid):
     page = grid.page
     page.get_by_role("button", name="Calculate…").click()
+    page.get_by_label("Method", exact=True).select_option("rules")
     result = page.locator("#result")
     expect(result).to_contain_text("…")
     page.get_by_role("button", name="Use as base LR").click()

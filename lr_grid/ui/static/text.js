@@ -188,8 +188,8 @@ export function refreshText() {
 	setAttr($("panel"), "aria-labelledby", `tab-${form}`);
 	const box = $("words");
 	const text = app.texts[form];
-	const mine = document.activeElement === box && typed !== null;
-	if (!mine && !(refused && typed !== null) && box.value !== text) box.value = text;
+	const mine = document.activeElement === box || (refused && typed !== null);
+	if (!mine && box.value !== text) box.value = text;
 	const rows = Math.min(12, Math.max(3, box.value.split("\n").length));
 	if (box.rows !== rows) box.rows = rows;
 	box.placeholder = "No setting: everything trains at the base LR. Paste network_args, TOML, a command line or another tool's grid here.";
