@@ -9,7 +9,8 @@ from convert_plans import module_lrs, same
 from test_convert_round_trips import FLUX_COMPONENTS, RATES, full_grid
 
 from lr_grid.errors import GridError
-from lr_grid.ui.parse import Asked, parse
+from lr_grid.ui.parse import parse
+from lr_grid.ui.parsed import Asked
 from lr_grid.ui.read import read_arguments
 from lr_grid.ui.write import texts_of, words_of
 

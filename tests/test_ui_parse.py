@@ -11,8 +11,10 @@ from lr_grid.errors import GridError
 from lr_grid.models import find_model
 from lr_grid.preview import Run, preview
 from lr_grid.report.jsonfile import plan_to_dict
+from lr_grid.ui.lines import line_of
 from lr_grid.ui.models import page_model
-from lr_grid.ui.parse import Asked, OtherModelError, line_of, parse
+from lr_grid.ui.parse import parse
+from lr_grid.ui.parsed import Asked, OtherModelError
 from lr_grid.ui.planned import cells_of, planned
 from lr_grid.ui.raw_words import raw_words
 from lr_grid.ui.state import State, state_json

@@ -310,7 +310,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
 
 
 def _state():
-    from lr_grid.ui.state import read_state
+    from lr_grid.ui.state_read import read_state
 
     return read_state({"model": "flux-dev"})
 

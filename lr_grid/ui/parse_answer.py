@@ -7,8 +7,10 @@ from typing import Any
 
 from lr_grid.errors import GridError
 from lr_grid.ui.answer import problems_json
+from lr_grid.ui.lines import line_of
 from lr_grid.ui.models import page_model
-from lr_grid.ui.parse import Asked, OtherModelError, line_of, parse
+from lr_grid.ui.parse import parse
+from lr_grid.ui.parsed import Asked, OtherModelError
 from lr_grid.ui.state import state_json
 
 

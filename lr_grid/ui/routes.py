@@ -18,7 +18,8 @@ from lr_grid.ui.places import settings_folder
 from lr_grid.ui.planned import planned
 from lr_grid.ui.presets import OwnPresets, presets_for
 from lr_grid.ui.route import Route
-from lr_grid.ui.state import State, read_state, state_json
+from lr_grid.ui.state import State, state_json
+from lr_grid.ui.state_read import read_state
 from lr_grid.ui.write import texts_of
 
 MODEL = "flux-dev"
