@@ -339,6 +339,27 @@ def test_what_the_run_refuses_is_told(changes, told):
         planned(of(**changes))
 
 
+def test_states_with_any_text_in_any_place_are_planned_or_refused_in_words():
+    draw, refused = random.Random(3), 0
+    odd = ("", "x", "-1", "nan", "1e308", "1e400", "(", "a=b", "1,2", "a:1", "None", "0.5x", "9" * 400, "1e-320", "\0")
+    keys = ("conv_dim", "rank_dropout", "network_reg_lrs", "train_blocks", "module_lr", "rank_budget", "te_ffn_lr",
+            "base", "conv_block_dims", "te_block_lr_weight", "max_groups", "rank_strategy", "module_dims",
+            "down_lr_weight")  # fmt: skip
+    for _ in range(80):
+        data = state_json(random_state(draw, draw.choice((*MODELS, "sd15", "anima", "diffusers/sdxl"))))
+        data["kept"][draw.choice(keys)] = draw.choice(odd)
+        places = ((data, "base_lr"), (data["components"], "ffn"), (data["ranks"], "dim"), (data["loraplus"], "ffn"))
+        place, key = draw.choice(places)
+        place[key] = draw.choice(odd)
+        state = read_state(data)
+        texts_of(state)
+        try:
+            planned(state)
+        except GridError:
+            refused += 1
+    assert refused > 40
+
+
 def test_spoilt_texts_are_read_or_refused_in_words():
     draw = random.Random(5)
     seeds = [

@@ -67,7 +67,8 @@ def test_lrtool_scores_the_lr_that_is_used_now():
     beyond = ask("lrtool", FIELDS, repr(best * 5))  # beyond LRTool's own slider
     assert beyond["implied_offset"] == pytest.approx(4)
     assert beyond["stability"] < off["stability"]
-    assert ask("lrtool", FIELDS, "")["stability"] is None
+    for none in ("", "x", "0", "-1", "1e300"):
+        assert ask("lrtool", FIELDS, none)["stability"] is None
 
 
 def test_the_offset_moves_lrtools_lr():
