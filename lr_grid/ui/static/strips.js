@@ -171,7 +171,7 @@ function fit() {
 
 export function stripStacks() {
 	if (app.shown) return app.shown.stacks;
-	const outside = app.model.outside ?? [];
+	const outside = app.model.outside;
 	const rest = outside.length
 		? [{ name: "", size: 1, rows: outside.map((component) => ({ component, blocks: null, names: null })) }]
 		: [];

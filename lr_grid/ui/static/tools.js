@@ -6,7 +6,7 @@ import { CURVES, shapeValue } from "./formula.js";
 import { lens, rankText, ratioText } from "./lens.js";
 import { lrText, parseNumber, timesText } from "./numbers.js";
 import { isOff, setOff } from "./state.js";
-import { app, chosen, draw, edit, hasModules, lrOf, places, select } from "./store.js";
+import { app, chosen, draw, edit, hasModules, lrOf, places, rowsOf, select } from "./store.js";
 
 const HINTS = [
 	["drag", "paint"],
@@ -200,18 +200,15 @@ export function makeLegend(element) {
 /** "1.5e-5 ... 3.6e-4, 48 of 57 blocks on". */
 export function summary() {
 	const lrs = [];
-	let on = 0;
-	for (const { name, size, rows } of app.model.stacks) {
-		for (let block = 0; block < size; block++) {
-			let trains = false;
-			for (const row of rows) {
-				if (row.blocks !== null && !row.blocks.includes(block)) continue;
-				for (const lr of [lrOf(name, row.component, block)].flat()) if (lr !== 0) lrs.push(lr) && (trains = true);
-			}
-			if (trains) on += 1;
-		}
-	}
-	for (const component of app.model.outside ?? []) for (const lr of [lrOf("", component, 0)].flat()) if (lr !== 0) lrs.push(lr);
+	const trains = (stack, component, block) => {
+		const own = [lrOf(stack, component, block)].flat().filter((lr) => lr !== 0);
+		return lrs.push(...own) && own.length > 0;
+	};
+	const on = places().filter(([stack, block]) => {
+		const rows = rowsOf(stack).filter(({ blocks }) => blocks === null || blocks.includes(block));
+		return rows.filter(({ component }) => trains(stack, component, block)).length > 0;
+	}).length;
+	for (const component of app.model.outside) trains("", component, 0);
 	if (!lrs.length) return "everything is off or 0: nothing would train";
 	const [low, high] = [Math.min(...lrs), Math.max(...lrs)];
 	const range = lrText(low) === lrText(high) ? lrText(low) : `${lrText(low)} … ${lrText(high)}`;
