@@ -77,7 +77,7 @@ def _depth(chance: random.Random) -> dict[str, Any]:
         "min": chance.choice([0.3, 0.1, 0.55]),
         "peak": chance.choice([0.5, 0.0, 0.4]) if strategy == "inverted_u" else 0.5,
         "scope": chance.choice(["stack", "stack", "model"]),
-        "levels": chance.choice([0, 0, 4, 7]),
+        "levels": 0,  # what they merge is told by Python alone
     }
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import lr_grid
+from lr_grid.convert.arguments import MODULE_KEYS
+from lr_grid.convert.grid_toml import BLOCK_KEYS, COMMENTS
 from lr_grid.errors import GridError
+from lr_grid.keys import KEYS
 from lr_grid.ui import shape
 from lr_grid.ui.answer import problems_json
 from lr_grid.ui.calculator_fields import about
@@ -23,6 +26,8 @@ from lr_grid.ui.state_read import read_state
 from lr_grid.ui.write import texts_of
 
 MODEL = "flux-dev"
+GRAMMAR = {"keys": sorted(KEYS - {"grid"}), "blocks": BLOCK_KEYS, "rules": MODULE_KEYS, "comments": COMMENTS}
+"""Of grid files: what the page needs to write one as Python does."""
 _MOST_OF_A_VIEW = 32 << 20
 """Bytes: norms files are large."""
 
@@ -102,6 +107,7 @@ class Page:
             "problems": problems,
             "notes": notes,
             "calculator": about(),
+            "grammar": GRAMMAR,
         }
 
     def about_model(self, data: dict[str, Any]) -> dict[str, Any]:

@@ -10,21 +10,8 @@ const OF = {
 	rules: [...BOTH, "loraplus_lr_ratio"],
 	lrtool: [...BOTH, "resolution", "images", "steps", "scheduler", "warmup", "objective", "offset"],
 };
-const LABELS = {
-	rank: "Rank",
-	alpha: "Alpha",
-	batch_size: "Batch",
-	gradient_accumulation: "Accumulation",
-	optimizer: "Optimizer",
-	loraplus_lr_ratio: "LoRA+ ratio",
-	resolution: "Resolution",
-	images: "Images",
-	steps: "Steps",
-	scheduler: "Scheduler",
-	warmup: "Warmup %",
-	objective: "Objective",
-	offset: "Offset",
-};
+const LABELS = { batch_size: "Batch", gradient_accumulation: "Accumulation", loraplus_lr_ratio: "LoRA+ ratio", warmup: "Warmup %" };
+const labelOf = (name) => LABELS[name] ?? name[0].toUpperCase() + name.slice(1);
 let method = "rules";
 let answer = null;
 const inputs = {};
@@ -50,30 +37,30 @@ export function startCalculator() {
 	});
 }
 
-function select(name, options) {
-	const list = options.map((value) => h("option", { value }, value));
-	return h("select", { "aria-label": LABELS[name] }, ...list);
+/** Options of the fields that have some. */
+function optionsOf(name) {
+	const known = app.calculator;
+	if (name === "optimizer") return method === "rules" ? known.optimizers : known.lrtool_optimizers;
+	return { scheduler: known.schedulers, objective: known.objectives }[name];
 }
 
 function made(name, from) {
-	const known = app.calculator ?? {};
-	const value = String(from[name] ?? known.defaults?.[name] ?? "").replace("%", "");
-	let input;
-	if (name === "optimizer") input = select(name, method === "rules" ? known.optimizers : known.lrtool_optimizers);
-	else if (name === "scheduler") input = select(name, known.schedulers);
-	else if (name === "objective") input = select(name, known.objectives);
-	else if (name === "offset") {
-		input = h("input", { type: "range", min: -1, max: 1, step: 0.01, "aria-label": "Offset", title: "double click: 0" });
+	const options = optionsOf(name);
+	const label = { "aria-label": labelOf(name) };
+	const input = options ? h("select", label, ...options.map((value) => h("option", { value }, value))) : h("input", { size: 5, ...label });
+	input.value = String(from[name] ?? app.calculator.defaults[name] ?? "").replace("%", "");
+	if (options && input.selectedIndex < 0) input.selectedIndex = 0;
+	if (name === "offset") {
+		const value = input.value || "0";
+		Object.assign(input, { type: "range", min: -1, max: 1, step: 0.01, value, title: "double click: 0" });
 		input.addEventListener("dblclick", () => {
 			input.value = "0";
 			later();
 		});
-	} else input = h("input", { size: 5, inputmode: "decimal", "aria-label": LABELS[name], spellcheck: "false" });
-	input.value = name === "offset" ? value || "0" : value;
-	if (input.tagName === "SELECT" && input.selectedIndex < 0) input.selectedIndex = 0;
+	}
 	input.addEventListener("input", later);
 	inputs[name] = input;
-	return h("label", { class: name }, `${LABELS[name]} `, input);
+	return h("label", {}, `${labelOf(name)} `, input);
 }
 
 function build(from = {}) {
@@ -92,7 +79,7 @@ function build(from = {}) {
 	inputs.use = h("button", { id: "use", onclick: use }, "Use as base LR");
 	const files =
 		method === "lrtool"
-			? [h("button", { onclick: openProfile }, "Open profile\u2026"), h("button", { onclick: saveProfile }, "Save profile")]
+			? [h("button", { onclick: openProfile }, "Open profile…"), h("button", { onclick: saveProfile }, "Save profile")]
 			: [];
 	$("calculator").replaceChildren(
 		h("div", { class: "line" }, h("label", {}, "Method ", inputs.method), ...OF[method].map((name) => made(name, before))),
@@ -140,13 +127,13 @@ function show(found, problem) {
 	}
 	const notes = found.notes.map((text) => h("li", {}, text));
 	if (method === "rules") {
-		setText(inputs.result, `${lrText(found.typical)} (${lrText(found.low)} \u2026 ${lrText(found.high)})`);
+		setText(inputs.result, `${lrText(found.typical)} (${lrText(found.low)} … ${lrText(found.high)})`);
 		setText(inputs.score, found.place ?? "");
 		inputs.more.append(h("li", {}, found.source), ...found.steps.map(({ text }) => h("li", {}, text)), ...notes);
 		return;
 	}
 	setText(inputs.result, lrText(found.lr));
-	const sign = found.implied_offset >= 0 ? "+" : "\u2212";
+	const sign = found.implied_offset >= 0 ? "+" : "−";
 	const offset = `${sign}${percent(Math.abs(100 * found.implied_offset))}`;
 	setText(
 		inputs.score,

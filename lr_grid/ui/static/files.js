@@ -17,13 +17,6 @@ export function startFiles() {
 		$("file").value = "";
 		if (file) read(file);
 	});
-	document.addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
-	document.addEventListener("drop", (event) => {
-		const file = event.dataTransfer?.files[0];
-		if (!file) return;
-		event.preventDefault();
-		read(file);
-	});
 	setInterval(poll, POLL_MS);
 }
 

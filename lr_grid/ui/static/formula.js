@@ -40,8 +40,8 @@ export function shapeValue(name, t, from, to, peak) {
 	return rises ? from + (to - from) * factor : to + (from - to) * factor;
 }
 
-/** Stack -> depth factor of each block. */
-export function depthFactors(depth, model) {
+/** Stack -> depth factor of each block. (What depth_levels or max_groups merge is Python's to tell.) */
+function depthFactors(depth, model) {
 	const curve = CURVES[depth.strategy];
 	const total = model.stacks.reduce((sum, stack) => sum + stack.size, 0);
 	const result = {};
@@ -53,44 +53,8 @@ export function depthFactors(depth, model) {
 		);
 		offset += size;
 	}
-	return depth.levels && depth.strategy !== "flat" ? merged(result, depth.levels) : result;
+	return result;
 }
-
-/** Factors on a few levels, the worst relative error as small as can be (lr_grid/depth_levels.py). */
-function merged(factors, levels) {
-	const ordered = [...new Set(Object.values(factors).flat())].filter((f) => f > 0).sort((a, b) => a - b);
-	if (longestRuns(ordered, 1e-12).length <= levels) return factors;
-	let low = 0;
-	let high = errorOf([ordered[0], ordered.at(-1)]);
-	for (let i = 0; i < 50; i++) {
-		const middle = (low + high) / 2;
-		if (longestRuns(ordered, middle).length <= levels) high = middle;
-		else low = middle;
-	}
-	const level = new Map();
-	for (const run of longestRuns(ordered, high)) {
-		const [a, b] = [run[0], run.at(-1)];
-		for (const factor of run) level.set(factor, b > a ? (2 * a * b) / (a + b) : a);
-	}
-	return Object.fromEntries(
-		Object.entries(factors).map(([stack, list]) => [stack, list.map((f) => level.get(f) ?? f)]),
-	);
-}
-
-function longestRuns(ordered, error) {
-	const runs = [];
-	let highest = -1;
-	for (const factor of ordered) {
-		if (factor > highest) {
-			runs.push([]);
-			highest = (factor * (1 + error)) / (1 - error);
-		}
-		runs.at(-1).push(factor);
-	}
-	return runs;
-}
-
-const errorOf = (run) => (run.at(-1) - run[0]) / (run.at(-1) + run[0]);
 
 /** Everything that a state's LRs are made of, worked out once a change. */
 export class Formula {

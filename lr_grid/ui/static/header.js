@@ -109,6 +109,6 @@ export function refreshHeader() {
 	setAttr($("redo"), "title", redoWord ? `Redo: ${redoWord}` : "Nothing to redo");
 	setAttr($("undo"), "aria-disabled", String(!undoWord));
 	setAttr($("redo"), "aria-disabled", String(!redoWord));
-	setText($("save"), app.file ? `Save ${app.file.name}` : "Save\u2026");
+	setText($("save"), app.file ? `Save ${app.file.name}` : "Save…");
 	refreshPresets();
 }

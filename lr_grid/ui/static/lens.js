@@ -8,29 +8,33 @@ const TOP = 4;
 
 const single = (value) => (Array.isArray(value) ? value.at(-1) : value);
 
-/** The row's heat value of a learning rate: times the base, as text and step of the scale. */
+const isOff = (stack, component, block) => app.formula.off.has(component) || (stack && app.formula.isOff(stack, block));
+
+/** What a heat cell shows of a learning rate. */
 function lrHeat(value, stack, component, block) {
-	const lr = single(value);
-	const base = app.formula.base;
-	const off = app.formula.off.has(component) || (stack && app.formula.isOff(stack, block));
+	if (isOff(stack, component, block)) return OFF;
+	const times = single(value) / app.formula.base;
 	return {
-		off,
-		step: off ? null : lr === 0 ? "zero" : stepOf(lr / base),
-		text: off ? "" : shortTimes(lr / base),
-		words: off ? "off" : lr === 0 ? "0, frozen" : `${Array.isArray(value) ? value.map(lrText).join(" to ") : lrText(lr)}`,
+		step: stepOf(times),
+		text: shortTimes(times),
+		words: times === 0 ? "0, frozen" : [value].flat().map(lrText).join(" to "),
 		own: Boolean(stack) && app.state.cells[stack]?.[component]?.[block] !== undefined,
 	};
 }
 
-/** 0..16, 8 is equal: quarter steps of log2, blue below, orange above. */
-export function stepOf(times) {
-	if (!(Math.abs(times) > 0)) return times === 0 ? "zero" : 8;
-	return Math.round(4 * Math.max(-2, Math.min(2, Math.log2(Math.abs(times))))) + 8;
+const OFF = { step: "off", text: "–", words: "off" };
+
+/** The class of a cell: h0 to h16, h8 is equal: quarter steps of log2, blue below, orange above. */
+function stepOf(times) {
+	return times === 0 ? "zero" : `h${Math.round(4 * Math.max(-2, Math.min(2, Math.log2(Math.abs(times) || 1)))) + 8}`;
 }
+
+/** "x1.5" or "1.5x" as "1.5". */
+const bare = (text) => text.trim().replace(/^[x×]|[x×]$/gi, "");
 
 const multipliers = {
 	top: TOP,
-	marks: ["\u00d74", "\u00d71", "0"],
+	marks: ["×4", "×1", "0"],
 	bar: (stack, block) => app.formula.factor(stack, block),
 	height: (value) => Math.min(1, Math.sqrt(Math.max(0, value) / TOP)),
 	at: (height) => (Math.abs(height - 0.5) < 0.02 ? 1 : height < 0.02 ? 0 : tidy(TOP * height * height)),
@@ -43,38 +47,39 @@ const multipliers = {
 	steps: { plain: 0.05, shift: 0.25, alt: 0.01 },
 	one: 1,
 	parse: (text) => {
-		const value = parseNumber(text.trim().replace(/^[x\u00d7]|[x\u00d7]$/gi, ""));
+		const value = parseNumber(bare(text));
 		return value !== null && value >= 0 ? value : null;
 	},
 	allowed: "a multiplier from 0 (1.5), or off",
 };
 
-function lrInput(component) {
-	return {
-		label: `Learning rate of ${component}`,
-		value: app.state.components[component] ?? "",
-		placeholder: lrText(app.formula.lrs[component]),
-		parse: (text) => (text === "" || parseRate(text) ? text.toLowerCase() : null),
-		allowed: "a learning rate (4e-4), a multiple of the base (1.5x), or nothing",
-		set: (state, text) => (state.components = withKey(state.components, component, text)),
+/** The field at the left of a row: a text in one of the state's sparse tables. */
+function input(label, component, tableOf, placeholder, parse, allowed) {
+	const set = (state, text) => {
+		const table = tableOf(state);
+		delete table[component];
+		if (text) table[component] = text;
 	};
+	return { label: `${label} ${component}`, value: tableOf(app.state)[component] ?? "", placeholder, parse, allowed, set };
 }
 
-/** A table with one key set or, with "", removed; never undefined, as the state always has its tables. */
-function withKey(table, key, text) {
-	const result = { ...table };
-	if (text === "") delete result[key];
-	else result[key] = text;
-	return result;
+function lrInput(component) {
+	const parse = (text) => (text === "" || parseRate(text) ? text.toLowerCase() : null);
+	const allowed = "a learning rate (4e-4), a multiple of the base (1.5x), or nothing";
+	return input("Learning rate of", component, (state) => state.components, lrText(app.formula.lrs[component]), parse, allowed);
+}
+
+function ratioInput(component) {
+	const placeholder = `×${timesText(app.formula.ratio(component))}`;
+	return input("LoRA+ ratio of", component, (state) => state.loraplus, placeholder, ratioText, "a ratio above 0 (16), or nothing");
 }
 
 export const LR = {
 	...multipliers,
 	name: "lr",
 	title: "Learning rates",
-	rows: (row) => [{ ...row, label: row.component, input: lrInput(row.component), side: "down" }],
-	heat: (stack, row, block) => lrHeat(lrOf(stack, row.component, block), stack, row.component, block),
-	cellValue: (stack, row, block) => single(lrOf(stack, row.component, block)),
+	rows: (row) => [{ ...row, label: row.component, input: lrInput(row.component) }],
+	heat: (stack, { component }, block) => lrHeat(lrOf(stack, component, block), stack, component, block),
 	cells: true,
 };
 
@@ -83,36 +88,21 @@ export const LORAPLUS = {
 	name: "loraplus",
 	title: "LoRA+",
 	rows: (row) => [
-		{ ...row, label: `${row.component} down`, short: `${row.component} \u2193`, input: lrInput(row.component), side: "down" },
-		{
-			...row,
-			label: `${row.component} up`,
-			short: `${row.component} \u2191`,
-			side: "up",
-			input: {
-				label: `LoRA+ ratio of ${row.component}`,
-				value: app.state.loraplus[row.component] ?? "",
-				placeholder: `\u00d7${timesText(app.formula.ratio(row.component))}`,
-				parse: ratioText,
-				allowed: "a ratio above 0 (16), or nothing",
-				set: (state, text) => (state.loraplus = withKey(state.loraplus, row.component, text)),
-			},
-		},
+		{ ...row, label: `${row.component} down`, short: `${row.component} ↓`, input: lrInput(row.component) },
+		{ ...row, label: `${row.component} up`, short: `${row.component} ↑`, side: "up", input: ratioInput(row.component) },
 	],
-	heat: (stack, row, block) => {
-		const lr = lrOf(stack, row.component, block);
-		const ratio = row.side === "up" ? app.formula.ratio(row.component) : 1;
-		const value = Array.isArray(lr) ? lr.map((one) => one * ratio) : lr * ratio;
-		return lrHeat(value, stack, row.component, block);
+	heat: (stack, { component, side }, block) => {
+		const ratio = side === "up" ? app.formula.ratio(component) : 1;
+		const lrs = [lrOf(stack, component, block)].flat().map((lr) => lr * ratio);
+		return lrHeat(lrs.length > 1 ? lrs : lrs[0], stack, component, block);
 	},
-	cells: false,
 };
 
 /** A LoRA+ ratio as it is written, or null. */
 export function ratioText(text) {
-	const bare = text.trim().replace(/^[x\u00d7]|[x\u00d7]$/gi, "");
-	const value = bare === "" ? 1 : parseNumber(bare);
-	return value !== null && value > 0 ? bare : null;
+	const ratio = bare(text);
+	const value = ratio === "" ? 1 : parseNumber(ratio);
+	return value !== null && value > 0 ? ratio : null;
 }
 
 /** A rank as it is written, or null. */
@@ -139,7 +129,8 @@ export const RANK = {
 	words: (stack, block, value) => (value === 0 ? "rank 0, no LoRA" : `rank ${value}`),
 	prepare: () => false,
 	set: (state, stack, block, value) => {
-		setRank(state, stack, block, value === dim() ? undefined : value);
+		setSparse(state.ranks, ["block_dims", stack, block], value === dim() ? undefined : value);
+		state.ranks.block_dims ??= {};
 	},
 	add: (value, amount) => Math.max(0, value + amount),
 	times: (value, factor) => Math.max(0, Math.round(value * factor)),
@@ -149,42 +140,21 @@ export const RANK = {
 	},
 	parse: (text) => (rankText(text) ? Number(text) : null),
 	allowed: "a whole number (16), 0 for no LoRA, or off",
-	rows: (row) => [
-		{
-			...row,
-			label: row.component,
-			side: "down",
-			input: {
-				label: `Rank of ${row.component}`,
-				value: app.state.ranks.component_dim[row.component] ?? "",
-				placeholder: String(dim()),
-				parse: rankText,
-				allowed: "a whole number (16), or nothing",
-				set: (state, text) => (state.ranks.component_dim = withKey(state.ranks.component_dim, row.component, text)),
-			},
-		},
-	],
-	heat: (stack, row, block) => {
-		const off = app.formula.off.has(row.component) || (stack && app.formula.isOff(stack, block));
-		const lr = lrOf(stack, row.component, block);
-		const rank = off || lr === 0 ? 0 : rankOf(stack, row.component, block);
-		return {
-			off,
-			step: off ? null : rank === 0 ? "zero" : stepOf(rank / dim()),
-			text: off ? "" : String(rank),
-			words: off ? "off" : rank === 0 ? "no LoRA" : `rank ${rank}`,
-		};
+	rows: (row) => {
+		const { component } = row;
+		const tableOf = (state) => state.ranks.component_dim;
+		const own = input("Rank of", component, tableOf, String(dim()), rankText, "a whole number (16), or nothing");
+		return [{ ...row, label: component, input: own }];
 	},
-	cells: false,
+	heat: (stack, { component }, block) => {
+		if (isOff(stack, component, block)) return OFF;
+		const rank = lrOf(stack, component, block) === 0 ? 0 : rankOf(stack, component, block);
+		return { step: stepOf(rank / dim()), text: String(rank), words: rank === 0 ? "no LoRA" : `rank ${rank}` };
+	},
 };
 
-function setRank(state, stack, block, value) {
-	setSparse(state.ranks, ["block_dims", stack, block], value);
-	state.ranks.block_dims ??= {};
-}
-
 /** A file of a run: only heat. */
-export function lensOf(shown) {
+function lensOf(shown) {
 	const cells = shown.kind === "norms" ? null : shown.cells;
 	const table = cells ?? shown.quantities[shown.quantity];
 	const values = Object.values(table).flatMap((rows) => Object.values(rows).flatMap((row) => (cells ? row.lr : row)));
@@ -196,23 +166,16 @@ export function lensOf(shown) {
 	};
 	const plus = cells && Object.values(cells).some((rows) => Object.values(rows).some((row) => row.up));
 	return {
-		name: "shown",
 		readOnly: true,
-		base,
 		rows: (row) =>
 			plus
 				? ["down", "up"].map((side) => ({ ...row, label: `${row.component} ${side}`, side }))
-				: [{ ...row, label: row.component, side: "down" }],
+				: [{ ...row, label: row.component }],
 		heat: (stack, row, block) => {
 			const value = at(stack, row, block);
-			if (value === null) return { missing: true };
-			return {
-				step: value === 0 ? "zero" : stepOf(value / base),
-				text: shortTimes(value / base),
-				words: value === 0 ? "0, frozen" : lrText(value),
-			};
+			if (value === null) return { step: "missing", text: "", words: "none" };
+			return { step: stepOf(value / base), text: shortTimes(value / base), words: value === 0 ? "0, frozen" : lrText(value) };
 		},
-		cells: false,
 	};
 }
 

@@ -11,6 +11,7 @@ import { LORAPLUS, LR, RANK } from "./lens.js";
 import { app, begin, check, checkNow, draw, load, onChange, replace, save, saved } from "./store.js";
 import { buildStrips, refreshStrips, startStrips } from "./strips.js";
 import { refreshText, startText } from "./text.js";
+import { useGrammar } from "./writer.js";
 import { makeLegend, makeTools, refreshReadout, refreshTools } from "./tools.js";
 
 function makeViews() {
@@ -49,7 +50,7 @@ function drawAll(whole) {
 }
 
 const BAD_TOKEN =
-	"This address has not the server's token. Open the one that lr-grid ui printed in the terminal (it ends in #t=\u2026). Nothing can be read or saved from here.";
+	"This address has not the server's token. Open the one that lr-grid ui printed in the terminal (it ends in #t=…). Nothing can be read or saved from here.";
 const GONE = "The server is gone. Editing and copying go on; checking, presets and files wait until it is back (start lr-grid ui again at the same port).";
 
 function tellConnection(now) {
@@ -77,6 +78,7 @@ async function start() {
 		return;
 	}
 	Object.assign(app, { models: answer.models, file: answer.file, calculator: answer.calculator });
+	useGrammar(answer.grammar);
 	begin(answer.model, answer.presets, answer.state);
 	makeViews();
 	makeTools($("tools"));

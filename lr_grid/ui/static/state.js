@@ -57,7 +57,7 @@ export function bake(state, model) {
 	const formula = new Formula(state, model);
 	for (const { name, size } of model.stacks) {
 		for (let block = 0; block < size; block++) {
-			state.weights[name][block] = Number(formula.factor(name, block).toPrecision(12));
+			state.weights[name][block] = Number(formula.factor(name, block).toPrecision(4));
 		}
 	}
 	state.depth = { ...FLAT };

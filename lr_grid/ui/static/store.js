@@ -180,10 +180,11 @@ export function blocks() {
 	return app.model.stacks.flatMap(({ name, size }) => Array.from({ length: size }, (_, block) => [name, block]));
 }
 
+export const rowsOf = (stack) => app.model.stacks.find(({ name }) => name === stack).rows;
+
 /** Whether a block has any module. */
 export function hasModules(stack, block) {
-	const rows = app.model.stacks.find(({ name }) => name === stack)?.rows ?? [];
-	return rows.some((row) => row.blocks === null || row.blocks.includes(block));
+	return rowsOf(stack).some((row) => row.blocks === null || row.blocks.includes(block));
 }
 
 /** Every block with modules. */

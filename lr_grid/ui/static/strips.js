@@ -115,7 +115,7 @@ class Strip {
 		const focused = app.focus.stack === stack && app.focus.block === block;
 		const selected = app.selection.has(`${stack}:${block}`);
 		const empty = column.classList.contains("empty");
-		setText(value, empty ? "" : off ? "off" : (over ? "\u25b2" : "") + view.text(now));
+		setText(value, empty ? "" : off ? "off" : (over ? "▲" : "") + view.text(now));
 		const height = `${(100 * view.height(now)).toFixed(1)}%`;
 		if (bar.style.height !== height) bar.style.height = height;
 		column.classList.toggle("off", off);
@@ -143,12 +143,11 @@ function refreshHead(view, row, head) {
 }
 
 function refreshCell(view, stack, row, cell, block) {
-	const { missing, off, step, text, words, own } = view.heat(stack, row, block);
-	const kind = missing ? "cell missing" : off ? "cell off" : step === "zero" ? "cell zero" : `cell h${step}`;
-	const name = own ? `${kind} own` : kind;
+	const { step, text, words, own } = view.heat(stack, row, block);
+	const name = own ? `cell ${step} own` : `cell ${step}`;
 	if (cell.className !== name) cell.className = name;
-	setText(cell, missing ? "" : off ? "\u2013" : text);
-	const label = `${row.label} ${stack ? block : ""}: ${missing ? "none" : words}${own ? ", set by itself" : ""}`;
+	setText(cell, text);
+	const label = `${row.label} ${stack ? block : ""}: ${words}${own ? ", set by itself" : ""}`;
 	if (cell.getAttribute("aria-label") !== label) {
 		cell.setAttribute("aria-label", label);
 		cell.title = `${stack} ${label}`;
@@ -172,7 +171,7 @@ function fit() {
 
 export function stripStacks() {
 	if (app.shown) return app.shown.stacks;
-	const outside = app.model.outside ?? [];
+	const outside = app.model.outside;
 	const rest = outside.length
 		? [{ name: "", size: 1, rows: outside.map((component) => ({ component, blocks: null, names: null })) }]
 		: [];

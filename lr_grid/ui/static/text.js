@@ -131,11 +131,11 @@ function refreshKept() {
 	const words = Object.entries(app.state.kept);
 	const own = app.state.command;
 	const chip = (title, text, label, drop) =>
-		h("span", { class: "chip", title }, text, h("button", { "aria-label": label, onclick: () => edit(label, drop) }, "\u00d7"));
+		h("span", { class: "chip", title }, text, h("button", { "aria-label": label, onclick: () => edit(label, drop) }, "×"));
 	renew($("kept"), [words, own], () => [
 		words.length ? h("span", { class: "what" }, "Kept as they are: ") : "",
 		...words.map(([name, value]) => {
-			const short = value.length > 40 ? `${value.slice(0, 37)}\u2026` : value;
+			const short = value.length > 40 ? `${value.slice(0, 37)}…` : value;
 			return chip(`${name}=${value}`, `${name}=${short}`, `Remove ${name}`, (state) => delete state.kept[name]);
 		}),
 		own.length
@@ -155,11 +155,11 @@ function refreshNotices() {
 }
 
 function status() {
-	if (said) return said;
 	if (refused) return "Not read: the grid is as it was.";
+	if (said) return said;
 	if (connection !== "ok") return "Written by the page; not checked.";
 	if (app.problems.length) return "The run would refuse this grid.";
-	if (!app.checked) return "Checking\u2026";
+	if (!app.checked) return "Checking…";
 	const { groups, parameters } = app.written ?? {};
 	const size = parameters ? `, ${parameters.toLocaleString("en")} parameters` : "";
 	return `Checked: ${groups} optimizer group${groups === 1 ? "" : "s"}${size}.`;
@@ -172,6 +172,7 @@ function notice() {
 	const now = app.history.text;
 	if (now === seen) return;
 	seen = now;
+	said = "";
 	notes = [];
 	if (document.activeElement === $("words")) return;
 	refused = null;

@@ -6,21 +6,21 @@ import { CURVES, shapeValue } from "./formula.js";
 import { lens, rankText, ratioText } from "./lens.js";
 import { lrText, parseNumber, timesText } from "./numbers.js";
 import { isOff, setOff } from "./state.js";
-import { app, chosen, draw, edit, hasModules, lrOf, places, select } from "./store.js";
+import { app, chosen, draw, edit, hasModules, lrOf, places, rowsOf, select } from "./store.js";
 
 const HINTS = [
 	["drag", "paint"],
 	["Shift drag", "ramp"],
 	["Ctrl drag", "select"],
-	["double click", "\u00d71"],
+	["double click", "×1"],
 	["click number", "on or off"],
 	["click value", "type"],
-	["\u2190 \u2192", "block"],
-	["\u2191 \u2193", "0.05 (Shift 0.25, Alt 0.01)"],
-	["PgUp PgDn", "\u00d72, \u00f72"],
-	["1 0 O", "\u00d71, zero, on or off"],
+	["← →", "block"],
+	["↑ ↓", "0.05 (Shift 0.25, Alt 0.01)"],
+	["PgUp PgDn", "×2, ÷2"],
+	["1 0 O", "×1, zero, on or off"],
 	["Enter", "type"],
-	["Space, Shift \u2190 \u2192, Ctrl A, Esc", "select"],
+	["Space, Shift ← →, Ctrl A, Esc", "select"],
 	["Ctrl Z", "undo"],
 ];
 
@@ -61,7 +61,7 @@ export function makeTools(card) {
 		bound(`LoRA+ ratio ${name}`, "a ratio above 0 (16), or nothing", ratioText, (state) => state.loraplus[key] ?? "", (state, text) => {
 			delete state.loraplus[key];
 			if (text) state.loraplus[key] = text;
-		}, { placeholder: "\u00d71" });
+		}, { placeholder: "×1" });
 	const run = (key, placeholder, parse) =>
 		bound(`network_${key}`, "a number above 0", parse, (state) => state.ranks[key], (state, text) => (state.ranks[key] = text), { placeholder });
 	nodes.readout = h("output", { id: "readout", "aria-label": "Readout" });
@@ -91,7 +91,7 @@ export function makeTools(card) {
 			button("All", () => select(places()), { "aria-label": "Select all blocks" }),
 			button("None", () => select([]), { "aria-label": "Select no block" }),
 			button("On/off", onOff, { id: "onoff" }),
-			button("\u00d71", () => setAll("x1", () => lens().one), { id: "times1", "aria-label": "Set to x1" }),
+			button("×1", () => setAll("x1", () => lens().one), { id: "times1", "aria-label": "Set to x1" }),
 		),
 		nodes.shapeLine,
 		nodes.curveLine,
@@ -186,11 +186,11 @@ export function refreshTools() {
 export function makeLegend(element) {
 	const chip = (name, text) => h("span", { class: "key" }, h("span", { class: `cell ${name}` }, ""), text);
 	element.append(
-		chip("h0", "\u2264 \u00bc"),
-		chip("h4", "\u00bd"),
+		chip("h0", "≤ ¼"),
+		chip("h4", "½"),
 		chip("h8", "base"),
-		chip("h12", "\u00d72"),
-		chip("h16", "\u2265 4"),
+		chip("h12", "×2"),
+		chip("h16", "≥ 4"),
 		chip("zero", "0"),
 		chip("off", "off"),
 		chip("h8 own", "own LR"),
@@ -200,20 +200,17 @@ export function makeLegend(element) {
 /** "1.5e-5 ... 3.6e-4, 48 of 57 blocks on". */
 export function summary() {
 	const lrs = [];
-	let on = 0;
-	for (const { name, size, rows } of app.model.stacks) {
-		for (let block = 0; block < size; block++) {
-			let trains = false;
-			for (const row of rows) {
-				if (row.blocks !== null && !row.blocks.includes(block)) continue;
-				for (const lr of [lrOf(name, row.component, block)].flat()) if (lr !== 0) lrs.push(lr) && (trains = true);
-			}
-			if (trains) on += 1;
-		}
-	}
-	for (const component of app.model.outside ?? []) for (const lr of [lrOf("", component, 0)].flat()) if (lr !== 0) lrs.push(lr);
+	const trains = (stack, component, block) => {
+		const own = [lrOf(stack, component, block)].flat().filter((lr) => lr !== 0);
+		return lrs.push(...own) && own.length > 0;
+	};
+	const on = places().filter(([stack, block]) => {
+		const rows = rowsOf(stack).filter(({ blocks }) => blocks === null || blocks.includes(block));
+		return rows.filter(({ component }) => trains(stack, component, block)).length > 0;
+	}).length;
+	for (const component of app.model.outside) trains("", component, 0);
 	if (!lrs.length) return "everything is off or 0: nothing would train";
 	const [low, high] = [Math.min(...lrs), Math.max(...lrs)];
-	const range = lrText(low) === lrText(high) ? lrText(low) : `${lrText(low)} \u2026 ${lrText(high)}`;
+	const range = lrText(low) === lrText(high) ? lrText(low) : `${lrText(low)} … ${lrText(high)}`;
 	return `${range}, ${on} of ${places().length} blocks on`;
 }

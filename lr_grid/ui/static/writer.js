@@ -49,7 +49,7 @@ export function argumentsOf(state, model) {
 }
 
 /** A list with the gaps of dead blocks filled by the live block before them, or the first live one. */
-export function filled(values, live) {
+function filled(values, live) {
 	const first = live.indexOf(true);
 	if (first < 0) return null;
 	let last = values[first];
@@ -146,7 +146,7 @@ function cellRules(state, model, formula) {
 }
 
 /** [0, 1, 2, 5] -> "0-2,5". */
-export function compact(blocks) {
+function compact(blocks) {
 	const parts = [];
 	for (const i of blocks) {
 		if (parts.length && i === parts.at(-1)[1] + 1) parts.at(-1)[1] = i;
@@ -156,7 +156,7 @@ export function compact(blocks) {
 }
 
 /** A word as Python's shlex.quote has it. */
-export function quote(word) {
+function quote(word) {
 	if (word === "") return "''";
 	return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 }
@@ -180,38 +180,19 @@ export function command(state, model, words) {
 	return pieces.join(" \\\n  ");
 }
 
-const COMMENTS = {
-	default_lr: "components without an LR of their own",
-	depth_strategy: "the curve over the blocks of a stack",
-	min_depth_factor: "its lowest value",
-	peak_position: "where it peaks, 0..1",
-	block_lr_weight: "multiplies whatever stands in a block; later entries win",
-	block_lr: "takes the place of component LR and depth in a block",
-	module_lr: "regex = LR; first match wins, and is final",
-	log_grad_norms: "record gradient, weight and update norms (lr-grid norms shows them)",
-	loraplus_lr_ratio: "LR of lora_up over LR of lora_down",
-};
-const BLOCK_KEYS = ["block_lr_weight", "block_lr", "block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas"];
-const MODULE_KEYS = ["module_lr", "module_dims", "module_alphas"];
-const KEYS = new Set([
-	...COMPONENTS.flatMap((c) => [`${c}_lr`, `${c}_dim`, `${c}_alpha`, `loraplus_${c}_lr_ratio`]),
-	...BLOCK_KEYS,
-	...MODULE_KEYS,
-	..."per_layer_lr default_lr depth_strategy min_depth_factor peak_position depth_scope depth_levels max_groups".split(" "),
-	..."train_components exclude_components loraplus_lr_ratio loraplus_unet_lr_ratio component_lr".split(" "),
-	..."loraplus_text_encoder_lr_ratio rank_strategy min_rank_factor rank_peak_position rank_multiple".split(" "),
-	..."min_rank rank_budget log_grad_norms resume_grid".split(" "),
-]);
+/** What Python says of a grid file: its keys, which of them hold blocks or rules, the comments. */
+const grammar = { keys: [], blocks: [], rules: [], comments: {} };
+export const useGrammar = (given) => Object.assign(grammar, given);
 
 const section = (key) => key.match(/^te[123]?_(.+)$/)?.[1] ?? key;
-const isGridKey = (key) => KEYS.has(section(key)) || /^(train|exclude)_(?:([A-Za-z]\w*?)_)?block_indices$/.test(section(key));
+const isGridKey = (key) => grammar.keys.includes(section(key)) || /^(train|exclude)_([A-Za-z]\w*_)?block_indices$/.test(section(key));
 
 /** A grid file, as lr_grid.convert.grid_toml writes it. */
 export function toml(words) {
 	const values = [...words].filter(([key]) => isGridKey(key)).map(([key, text]) => [key, typed(section(key), text)]);
 	if (!values.length) return "";
 	const commented = (line, key) => {
-		const comment = COMMENTS[section(key)];
+		const comment = grammar.comments[section(key)];
 		return comment && !line.includes("\n") ? `${line}  # ${comment}` : line;
 	};
 	const lines = ["# A grid for lr-grid: --network_args grid=/path/to/this.toml"];
@@ -228,8 +209,8 @@ export function toml(words) {
 
 function typed(name, text) {
 	if (name === "per_layer_lr" || name === "log_grad_norms") return /^(true|1|yes|on)$/i.test(text.trim());
-	if (BLOCK_KEYS.includes(name)) return blockTable(text);
-	if (MODULE_KEYS.includes(name)) return table(ruleList(text), text);
+	if (grammar.blocks.includes(name)) return blockTable(text);
+	if (grammar.rules.includes(name)) return table(ruleList(text), text);
 	return tomlNumber(text);
 }
 
@@ -246,7 +227,7 @@ function blockTable(text) {
 }
 
 /** "regex:1e-4,regex:0.5x" as pairs. */
-export function ruleList(text) {
+function ruleList(text) {
 	const rules = [];
 	let rest = text.trim();
 	const rule = new RegExp(`^(.+?):\\s*(${RATE})\\s*(?:,|$)`);
