@@ -269,9 +269,10 @@ def test_kept_arguments_come_back_untouched():
 @pytest.mark.parametrize(
     "model", [name for name in model_names() if "/" not in name] + ["diffusers/sdxl", "diffusers/ltx-2"]
 )
-def test_every_cell_of_every_model_has_a_regex_of_its_own(model):
+def test_every_model_is_planned_and_every_cell_of_it_has_a_regex_of_its_own(model):
     page = page_model(model)
     assert page.names.keys() == page.cells.keys()
+    assert planned(State(page))["parameters"] > 0 or "/" in model
     network = find_model(model).networks[0]
     import re
 
