@@ -1,15 +1,17 @@
-"""Runs a training script several times in one process, each side in turn, and times its steps by torch's own hooks.
+"""Runs a training script several times at once in one process, the sides in turn from step to step, and times the steps
+by torch's own hook.
 
 Started by training_step.py in the trainer's environment, with a job as JSON.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.util
-import itertools
 import json
 import runpy
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,30 +20,48 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 
-class Steps:
-    """When each step of the optimizer ended."""
+class Side:
+    """One training run, in a thread that goes from step to step when it is told to. Only one of them ever runs."""
 
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-        self.cpu: list[float] = []
+    def __init__(self, name: str, script: str, arguments: list[str], baton: threading.Semaphore):
+        self.name, self.script, self.arguments, self.baton = name, script, arguments, baton
+        self.turn = threading.Semaphore(0)
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread.start()
+        self.began = (0.0, 0.0)
+        self.last = (0.0, 0.0)
+        """Seconds and seconds of CPU time, from the last step's end to the next."""
         self.groups = 0
-        register_optimizer_step_post_hook(self.after_step)
+        self.failed: BaseException | None = None
 
-    def after_step(self, optimizer: Any, *_: Any) -> None:
-        """Torch's hook; of nested calls (a class and its base) the last one stands."""
-        now = time.perf_counter()
-        if self.ends and now - self.ends[-1] < 1e-4:
-            self.ends.pop()
-            self.cpu.pop()
-        self.ends.append(now)
-        self.cpu.append(time.process_time())
+    def go_on(self) -> tuple[float, float]:
+        """Lets it run to the end of its next step, or of the script."""
+        self.began = _now()
+        self.turn.release()
+        self.baton.acquire()
+        if self.failed is not None:
+            raise self.failed
+        return self.last
+
+    def after_step(self, optimizer: Any) -> None:
+        """At a step's end, in the side's own thread: waits for its next turn."""
+        self.last = tuple(after - before for before, after in zip(self.began, _now(), strict=True))  # type: ignore[assignment]
         self.groups = len(optimizer.param_groups)
+        self.baton.release()
+        self.turn.acquire()
 
-    def take(self) -> tuple[list[float], list[float]]:
-        """(seconds, seconds of CPU time) from each step's end to the next, of the run that is over."""
-        both = tuple([after - before for before, after in itertools.pairwise(ends)] for ends in (self.ends, self.cpu))
-        self.ends, self.cpu = [], []
-        return both[0], both[1]
+    def _run(self) -> None:
+        self.turn.acquire()
+        sys.argv = [self.script, *self.arguments]
+        try:
+            runpy.run_path(self.script, run_name="__main__")
+        except BaseException as error:
+            self.failed = error
+        self.baton.release()
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def main(job: dict[str, Any]) -> None:
@@ -54,20 +74,29 @@ def main(job: dict[str, Any]) -> None:
     spec.loader.exec_module(shrink)
     shrink.FAMILIES["flux"]()
     torch.set_num_threads(1)
-    steps = Steps()
-    seen: dict[str, Any] = {name: {"seconds": [], "cpu": []} for name in job["sides"]}
+    baton = threading.Semaphore(0)
+    sides: dict[str, Side] = {}
+    register_optimizer_step_post_hook(
+        lambda optimizer, *_: sides[threading.current_thread().name].after_step(optimizer)
+    )
+    for number, (name, arguments) in enumerate(job["sides"].items()):
+        output = Path(job["work"]) / str(number)
+        places = [f"--output_dir={output}", "--output_name=lora", f"--logging_dir={output / 'log'}"]
+        sides[name] = Side(name, script, [*places, *arguments], baton)
+        for _ in range(job["left_out"]):
+            sides[name].go_on()
+        _forget_strategies()
+    seen: dict[str, Any] = {name: {"seconds": [], "cpu": []} for name in sides}
+    gc.collect()
     for round_ in range(job["rounds"]):
-        names = list(job["sides"])
-        for number, name in enumerate(names if round_ % 2 == 0 else names[::-1]):
-            output = Path(job["work"]) / f"{round_}_{number}"
-            places = [f"--output_dir={output}", "--output_name=lora", f"--logging_dir={output / 'log'}"]
-            sys.argv = [script, *places, *job["sides"][name]]
-            runpy.run_path(script, run_name="__main__")
-            for what, times in zip(("seconds", "cpu"), steps.take(), strict=True):
-                seen[name][what].append(times[job["left_out"] :])
-            seen[name]["groups"] = steps.groups
-            seen[name]["scalars"] = lr_scalars(output / "log")
-            _forget_run()
+        for side in list(sides.values())[:: 1 if round_ % 2 == 0 else -1]:
+            for what, spent in zip(("seconds", "cpu"), side.go_on(), strict=True):
+                seen[side.name][what].append(spent)
+    for number, side in enumerate(sides.values()):
+        side.go_on()  # to the script's end: that many steps were asked for
+        side.thread.join()
+        seen[side.name]["groups"] = side.groups
+        seen[side.name]["scalars"] = lr_scalars(Path(job["work"]) / str(number) / "log")
     (Path(job["work"]) / "result.json").write_text(json.dumps(seen), encoding="utf-8")
 
 
@@ -83,17 +112,13 @@ def lr_scalars(folder: Path) -> int:
     return len(tags)
 
 
-def _forget_run() -> None:
-    """accelerate and sd-scripts keep one state a process; the next run makes its own."""
-    from accelerate.state import AcceleratorState, GradientState
+def _forget_strategies() -> None:
+    """sd-scripts keeps one strategy of each kind a process; the next run sets its own, which is the same."""
     from library import strategy_base
 
     for kept in vars(strategy_base).values():
         if isinstance(kept, type) and "_strategy" in vars(kept):
             kept._strategy = None
-
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
 
 
 if __name__ == "__main__":

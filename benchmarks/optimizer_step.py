@@ -2,18 +2,14 @@
 
 All variants run in one process, in turn. Told are medians in ms, and the medians of the ratios round by round: to the
 stock optimizer (torch's in foreach, lion-pytorch's) with one group, and with as many groups as a full grid has cells.
-
-    python benchmarks/optimizer_step.py [--shrink 48] [--tensors 760] [--rounds 30] [--threads 1] [--only for-loop]
-
---shrink 48 makes the tensors so small that overhead is all there is, --shrink 1 leaves them as they are at rank 16 in a
-transformer of width 3072 (0.9 GB a variant; --only keeps some). lion-pytorch and bitsandbytes: where present.
+Twice: on tensors so small that overhead is all there is, and as they are at rank 16 in a transformer of width 3072.
+lion-pytorch and bitsandbytes: where present.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import platform
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +18,19 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from benchmarks.measuring import Options, Table
 from lr_grid import optim
 from lr_grid.scales import SCALES
 
 FULL_GRID = 456
 """57 blocks x 4 components x 2 sides."""
-GROUPS = (1, 57, 228, FULL_GRID)
+GROUPS = (1, 57, 228, FULL_GRID, 912)
+TENSORS, SMALL = 1216, 48
+"""Of a LoRA on all of FLUX.1; what their widths are divided by."""
+REAL_TENSORS = 760
+"""At their own width: 0.9 GB a variant."""
+REAL = ("AdamW for-loop", "AdamW fused", "lr_grid.optim.AdamW")
+"""What of the variants is measured at real width."""
 RANK = 16
 LAYERS = ((3072, 3072), (3072, 9216), (3072, 12288), (12288, 3072))
 """(in, out) of a block's layers."""
@@ -63,7 +66,7 @@ def grouped(sizes: Sequence[Shape], gradients: Sequence[torch.Tensor], groups: i
 
 def variants(tensors: int) -> Iterator[tuple[str, Make, int, bool]]:
     """(label, what makes it of groups, how many LRs, whether they are factors in one group)"""
-    counts = [*(count for count in GROUPS if count < tensors), tensors]
+    counts = [count for count in GROUPS if count <= tensors]
     torchs: list[tuple[str, Callable[..., Optimizer], dict[str, Any]]] = [
         ("AdamW foreach", torch.optim.AdamW, {"foreach": True}),
         ("AdamW for-loop", torch.optim.AdamW, {"foreach": False}),
@@ -77,7 +80,7 @@ def variants(tensors: int) -> Iterator[tuple[str, Make, int, bool]]:
             continue
         torchs.append((name, getattr(found, name.partition(" ")[0]), options))
     for name, cls, options in torchs:
-        for count in counts if name == "AdamW foreach" else (1, min(FULL_GRID, tensors)):
+        for count in counts if name == "AdamW foreach" else (1, FULL_GRID):
             yield (
                 f"{name}, {count}",
                 lambda groups, cls=cls, options=options: cls(groups, lr=LR, **options),
@@ -85,15 +88,19 @@ def variants(tensors: int) -> Iterator[tuple[str, Make, int, bool]]:
                 False,
             )
     for name, options in (("AdamW", {}), ("SGD", {"momentum": 0.9}), ("Lion", {})):
-        cls, count = getattr(optim, name), min(FULL_GRID, tensors)
+        cls, count = getattr(optim, name), FULL_GRID
         for scaled in (True, False):
             where = f"1 with {count} LRs" if scaled else str(count)
             make = lambda groups, cls=cls, options=options: cls(groups, lr=LR, **options)  # noqa: E731
             yield f"lr_grid.optim.{name}, {where}", make, count, scaled
 
 
-def measure(tensors: int, shrink: int, rounds: int, only: Sequence[str] = ("",)) -> dict[str, list[float]]:
-    """Seconds of each variant's steps, round by round."""
+def step_seconds(tensors: int, shrink: int, rounds: int, only: Sequence[str]) -> dict[str, list[float]]:
+    """Seconds of each variant's steps, round by round.
+
+    Args:
+        only: words, one of which is in a variant's label; what these are compared to is always there.
+    """
     torch.manual_seed(0)
     sizes = shapes(tensors, shrink)
     gradients = [torch.randn(size) for size in sizes]
@@ -119,37 +126,34 @@ def compared_to(label: str) -> tuple[str, str]:
     return f"{STOCK[name]}, 1", f"{STOCK[name]}, {FULL_GRID}"
 
 
-def table(seconds: dict[str, list[float]]) -> list[str]:
-    """Markdown: a line a variant."""
-    lines = [f"| optimizer, groups | ms | to stock with 1 | to stock with {FULL_GRID} |", "|-|-|-|-|"]
+def rows_of(seconds: dict[str, list[float]]) -> tuple[tuple[str, ...], ...]:
+    """A row a variant."""
+    rows = []
     for label, own in seconds.items():
         ratios = []
         for other in compared_to(label):
             rounds = zip(own, seconds.get(other, ()), strict=False)
             ratios.append(f"{statistics.median(a / b for a, b in rounds):.2f}" if other in seconds else "")
-        lines.append(f"| {label} | {1e3 * statistics.median(own):.1f} | {' | '.join(ratios)} |")
-    return lines
+        rows.append((label, f"{1e3 * statistics.median(own):.1f}", *ratios))
+    return tuple(rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shrink", type=int, default=48, help="widths are divided by it")
-    parser.add_argument("--tensors", type=int, default=760)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--only", nargs="*", default=[""], help="variants with one of these in their names, beside AdamW's stock"
-    )
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    seconds = measure(options.tensors, options.shrink, options.rounds, options.only)
-    numbers = sum(a * b for a, b in shapes(options.tensors, options.shrink))
-    print(
-        f"{options.tensors} tensors, {numbers:,} numbers, torch {torch.__version__}, {platform.machine()},"
-        f" {options.threads} thread(s), median of {options.rounds} rounds\n"
-    )
-    print("\n".join(table(seconds)))
+def measure(options: Options) -> list[Table]:
+    """Small tensors and real ones."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [
+            _table("small tensors", TENSORS, SMALL, 3 * options.rounds, ("",)),
+            _table("real tensors", REAL_TENSORS, 1, options.rounds, REAL),
+        ]
+    finally:
+        torch.set_num_threads(threads)
 
 
-if __name__ == "__main__":
-    main()
+def _table(what: str, tensors: int, shrink: int, rounds: int, only: Sequence[str]) -> Table:
+    seconds = step_seconds(tensors, shrink, rounds, only)
+    numbers = sum(a * b for a, b in shapes(tensors, shrink))
+    about = f"{tensors} tensors, {numbers:,} numbers, one thread of {os.cpu_count()}, {rounds} rounds."
+    columns = ("optimizer, groups", "ms", "ratio to stock with 1", f"to stock with {FULL_GRID}")
+    return Table(f"A step of the optimizer, {what}", columns, rows_of(seconds), about)

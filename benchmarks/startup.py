@@ -12,7 +12,7 @@ from torch import nn
 from benchmarks.measuring import Options, Table, power
 from lr_grid.binding import bind_settings
 from lr_grid.errors import Problems
-from lr_grid.facts import facts_of, named_parameters
+from lr_grid.facts import facts_and_parameters
 from lr_grid.groups import build_groups
 from lr_grid.placing import read_sites
 from lr_grid.plan import TrainerLrs
@@ -68,8 +68,7 @@ def stages(model: nn.Module, modules: list[Lora]) -> list[float]:
     grid = bind_settings(read_settings(GRID, problems), sites, problems)
     problems.raise_if_any()
     times.append(time.perf_counter())
-    facts = {module.lora_name: facts_of(module) for module in modules}
-    named = {module.lora_name: named_parameters(module, module.lora_name) for module in modules}
+    facts, named = facts_and_parameters(modules)
     times.append(time.perf_counter())
     plan = make_plan(grid, facts, TrainerLrs(1e-4), ["unet"])
     times.append(time.perf_counter())

@@ -17,7 +17,7 @@ from benchmarks.measuring import Options, Skip, Table
 
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests" / "trainers"
-STEPS, LEFT_OUT, ROUNDS = 14, 4, 4
+LEFT_OUT, ROUNDS = 5, 60
 GRID = [
     *("self_attn_lr=2x", "cross_attn_lr=1.3x", "ffn_lr=0.5x", "mod_lr=0.7x", "depth_strategy=linear"),
     "loraplus_unet_lr_ratio=16",
@@ -70,18 +70,19 @@ def measure(options: Options) -> list[Table]:
     if importlib.util.find_spec("lr_grid.optim") is not None:
         own = ["--optimizer_type=lr_grid.optim.AdamW", f"--network_module={grid}", "--network_args", *GRID]
         sides["full grid, LoRA+, lr_grid.optim.AdamW"] = own
+    rounds = ROUNDS if options.rounds > 1 else 2
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "dataset.toml").write_text(_DATASET.format(images=trainer.tiny / "dataset" / "images"))
         job = work / "job.json"
-        shared = _arguments(trainer, work)
+        shared = _arguments(trainer, work, LEFT_OUT + rounds)
         job.write_text(
             json.dumps(
                 {
                     "script": str(trainer.folder / "flux_train_network.py"),
                     "shrink": str(TESTS / "shrink.py"),
                     "sides": {name: [*shared, *side] for name, side in sides.items()},
-                    "rounds": min(ROUNDS, options.rounds),
+                    "rounds": rounds,
                     "left_out": LEFT_OUT,
                     "work": folder,
                 }
@@ -102,14 +103,14 @@ def measure(options: Options) -> list[Table]:
     for name, side in seen.items():
         numbers = [str(side["groups"]), str(side["scalars"])]
         for what in ("seconds", "cpu"):
-            medians, flat = ([statistics.median(steps) for steps in of[what]] for of in (side, seen[FLAT]))
-            ratio = statistics.median(a / b for a, b in zip(medians, flat, strict=True))
-            numbers += [f"{statistics.median(medians) * 1e3:.1f}", f"{ratio:.3f}"]
+            ratio = statistics.median(a / b for a, b in zip(side[what], seen[FLAT][what], strict=True))
+            numbers += [f"{statistics.median(side[what]) * 1e3:.1f}", f"{ratio:.3f}"]
         rows.append((name, *numbers))
     about = (
-        f"{min(ROUNDS, options.rounds)} runs of {STEPS} steps a side, in turn in one process; from one step's end to"
-        f" the next, the first {LEFT_OUT} left out. sd-scripts itself writes a second LR scalar for every group"
-        " (lr/group0, lr/group1, ...). On a busy machine CPU time is the fairer of the two."
+        f"{rounds} steps a side: all runs are alive in one process, and take turns from one step's end to the next's,"
+        f" after {LEFT_OUT} steps that are not counted. Ratios are medians of those of steps side by side. sd-scripts"
+        " itself writes a second LR scalar for every group (lr/group0, lr/group1, ...). On a busy machine CPU time is"
+        " the fairer of the two."
     )
     columns = ("side", "groups", "LR scalars a step", "step, ms", "ratio to flat", "CPU time, ms", "ratio of it")
     return [Table("A training step of flux_train_network.py", columns, tuple(rows), about)]
@@ -126,7 +127,7 @@ batch_size = 2
 """
 
 
-def _arguments(trainer: ReadyTrainer, work: Path) -> list[str]:
+def _arguments(trainer: ReadyTrainer, work: Path, steps: int) -> list[str]:
     flux = trainer.tiny / "flux"
     return [
         f"--pretrained_model_name_or_path={flux / 'flux_19_38.safetensors'}",
@@ -137,7 +138,7 @@ def _arguments(trainer: ReadyTrainer, work: Path) -> list[str]:
         *("--guidance_scale=1.0", "--sdpa", "--mixed_precision=bf16", "--network_train_unet_only"),
         *("--cache_latents", "--cache_text_encoder_outputs", "--max_data_loader_n_workers=0", "--seed=42"),
         *("--optimizer_type=AdamW", "--learning_rate=1e-4", "--network_dim=4", "--network_alpha=2"),
-        *(f"--max_train_steps={STEPS}", "--log_with=tensorboard", "--save_model_as=safetensors"),
+        *(f"--max_train_steps={steps}", "--log_with=tensorboard", "--save_model_as=safetensors"),
     ]
 
 

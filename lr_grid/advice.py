@@ -9,8 +9,19 @@ MANY_GROUPS = 100
 """From here on groups are felt in the optimizer step and in a tracker's logs (a scalar a group in sd-scripts)."""
 
 
-def many_groups(groups: int, settings: GridSettings) -> list[str]:
-    """What could be done about very many groups."""
+def many_groups(groups: int, settings: GridSettings, folded: bool = False) -> list[str]:
+    """What could be done about very many groups, or need not be.
+
+    Args:
+        folded: whether a part is one group whatever its LRs.
+    """
+    if folded:
+        asked = [key for key in ("depth_levels", "max_groups") if getattr(settings, key)]
+        return (
+            [f"{' and '.join(asked)}: nothing to save here, a part is one group: LRs are exact without"]
+            if asked
+            else []
+        )
     if groups <= MANY_GROUPS or settings.depth_strategy == "flat" or settings.depth_levels or settings.max_groups:
         return []
     return [

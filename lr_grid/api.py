@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from lr_grid.anatomy.detect import known_inside, read_layout
 from lr_grid.binding import bind_settings
@@ -25,6 +26,7 @@ from lr_grid.planner import make_plan
 from lr_grid.report.announce import announce
 from lr_grid.settings import read_settings
 from lr_grid.sites import Sites
+from lr_grid.steps import StepWatch
 from lr_grid.trained import (
     TrainedModule,
     freeze,
@@ -45,6 +47,7 @@ def param_groups(
     adapter: nn.Module | None = None,
     plan_file: str | Path | None = None,
     quiet: bool = False,
+    folded: bool = False,
 ) -> list[dict[str, Any]]:
     """Optimizer groups for everything that trains in a model, under a grid.
 
@@ -62,6 +65,8 @@ def param_groups(
             parameters train, and the model only tells where they belong.
         plan_file: where to write the whole plan as JSON (and, with matplotlib, its picture beside it).
         quiet: do not print the grid.
+        folded: one group with ``lr_scales``, a factor on its LR for each parameter; for the optimizers of
+            lr_grid.optim alone, whose step it keeps as fast as without a grid.
 
     Returns: groups with ``params``, ``lr`` (absolute) and ``param_names`` (as ``named_parameters()`` has them), for
     any torch optimizer. Schedulers that scale each group's own LR keep the grid's ratios.
@@ -94,7 +99,7 @@ def param_groups(
 
     plan = make_plan(bound, facts, TrainerLrs(base_lr, words="the base LR"), [MAIN_PART])
     plan = _keep_frozen(plan, trained)
-    groups, descriptions = build_groups(plan, {module.path: module.parameters for module in trained})
+    groups, descriptions = build_groups(plan, {module.path: module.parameters for module in trained}, folded=folded)
     held = {id(parameter) for group in groups for parameter in group["params"]}
     left = [parameter for module in trained for _, parameter in module.parameters if id(parameter) not in held]
     if left and is_distributed(model if adapter is None else adapter):
@@ -105,6 +110,8 @@ def param_groups(
             ]
         )
     freeze(left)
+    if folded:
+        _watch_for_scales(model if adapter is None else adapter, groups)
     path = None if plan_file is None else Path(plan_file).expanduser()
     announce(plan, "lr_grid.param_groups", groups, descriptions, path, quiet=quiet)
     if settings.log_grad_norms and path is not None:
@@ -113,6 +120,23 @@ def param_groups(
         if recorder is not None:
             weakref.finalize(model if adapter is None else adapter, recorder.close)
     return groups
+
+
+def _watch_for_scales(owner: nn.Module, groups: list[dict[str, Any]]) -> None:
+    """Stops the first step of an optimizer that would ignore ``lr_scales``."""
+
+    def check(optimizer: Optimizer) -> None:
+        if not getattr(optimizer, "takes_lr_scales", False):
+            raise GridError(
+                [
+                    f"folded=True: {type(optimizer).__name__} does not know lr_scales and would train everything at one"
+                    " LR: take an optimizer of lr_grid.optim, or leave folded out"
+                ]
+            )
+        watch.close()
+
+    watch = StepWatch((parameter for group in groups for parameter in group["params"]), check)
+    weakref.finalize(owner, watch.close)  # which holds it for as long
 
 
 def _check(model: object, lr: object, plan_file: str | Path | None, problems: Problems) -> float:
@@ -153,7 +177,7 @@ def _keep_frozen(plan: Plan, trained: list[TrainedModule]) -> Plan:
         return plan
     why = "frozen by an earlier call"
     rows = [
-        replace(row, lr_down=0.0, lr_up=0.0, frozen=True, why=why) if row.site.path in gone else row
+        row._replace(lr_down=0.0, lr_up=0.0, frozen=True, why=why) if row.site.path in gone else row
         for row in plan.rows
     ]
     if all(row.frozen for row in rows):

@@ -9,8 +9,9 @@ bisection, exact to rounding. It is never above that of K evenly spaced or K geo
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lr_grid.blocks import Block
 from lr_grid.depth import depth_factor, depth_factors
@@ -21,8 +22,7 @@ _SAME = 1e-12
 """Relative difference below which two factors differ by rounding only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(NamedTuple):
     """Depth factors (not LRs) of every block, merged."""
 
     factors: dict[Block, float]
@@ -55,7 +55,7 @@ def distinct(factors: Mapping[Block, float]) -> int:
     return len(_longest_runs(sorted({factor for factor in factors.values() if factor > 0}), _SAME))
 
 
-def _runs(ordered: Sequence[float], levels: int) -> list[list[float]]:
+def _runs(ordered: Sequence[float], levels: int) -> list[Sequence[float]]:
     """At most ``levels`` runs of ``ordered`` with the smallest worst error; none where all factors can stay."""
     if len(_longest_runs(ordered, _SAME)) <= levels:
         return []
@@ -69,16 +69,16 @@ def _runs(ordered: Sequence[float], levels: int) -> list[list[float]]:
     return _longest_runs(ordered, high)
 
 
-def _longest_runs(ordered: Sequence[float], error: float) -> list[list[float]]:
+def _longest_runs(ordered: Sequence[float], error: float) -> list[Sequence[float]]:
     """Runs of ``ordered``, none with a worse error, as few as can be."""
-    runs: list[list[float]] = []
-    highest = -1.0
-    for factor in ordered:
-        if factor > highest:
-            runs.append([])
-            # (highest - lowest) / (highest + lowest) = error; a run over everything has an error below 1.
-            highest = factor * (1 + error) / (1 - error)
-        runs[-1].append(factor)
+    runs: list[Sequence[float]] = []
+    start = 0
+    while start < len(ordered):
+        # (highest - lowest) / (highest + lowest) = error; a run over everything has an error below 1.
+        highest = ordered[start] * (1 + error) / (1 - error)
+        end = max(bisect_right(ordered, highest, lo=start), start + 1)
+        runs.append(ordered[start:end])
+        start = end
     return runs
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from torch import nn
 
 from lr_grid.errors import GridError
 from lr_grid.plan import ModuleFacts, TrainerLrs
-from lr_grid.sides import side_in
+from lr_grid.sides import side_of
 from lr_grid.torch_walk import Tensors, held, own_tensors
-from lr_grid.upstream import own_parameters, trained_of
+from lr_grid.upstream import module_name, own_parameters, trained_of
 
 
 def facts_of(module: nn.Module) -> ModuleFacts:
@@ -22,13 +23,19 @@ def facts_of(module: nn.Module) -> ModuleFacts:
 
 
 def facts_from(
-    rank: int | None, alpha: float | None, parameters: Iterable[tuple[str, nn.Parameter]], saved: int = 0
+    rank: int | None, alpha: float | None, parameters: Sequence[tuple[str, nn.Parameter]], saved: int = 0
 ) -> ModuleFacts:
     """The facts, with the sides told by the names of what trains."""
-    named = list(parameters)
-    sides = {side_in("", name) for name, _ in named}
-    shapes = tuple(tuple(parameter.shape) for _, parameter in named)
-    return ModuleFacts(rank, alpha, "up" in sides, "down" in sides, shapes, saved)
+    names, tensors = zip(*parameters, strict=True) if parameters else ((), ())
+    has_up, has_down = _sides(names)
+    return ModuleFacts(rank, alpha, has_up, has_down, tuple([tuple(tensor.shape) for tensor in tensors]), saved)
+
+
+@cache  # a network's modules share a handful of names
+def _sides(names: tuple[str, ...]) -> tuple[bool, bool]:
+    """(whether any is of an up side, whether any is of a down side)"""
+    sides = {side_of(name) for name in names}
+    return "up" in sides, "down" in sides
 
 
 def saved_numbers(module: nn.Module, tensors: Tensors | None = None) -> int:
@@ -40,7 +47,7 @@ def saved_numbers(module: nn.Module, tensors: Tensors | None = None) -> int:
     if held(module, "custom_state_dict") is not None:  # LyCORIS, where a module says itself what it saves
         return sum(tensor.numel() for tensor in module.state_dict().values())
     parameters, buffers = tensors or own_tensors(module)
-    numbers = sum(tensor.numel() for _, tensor in (*parameters, *buffers))
+    numbers = sum([tensor.numel() for _, tensor in parameters]) + sum([tensor.numel() for _, tensor in buffers])
     pieces = len(held(module, "split_dims") or ())
     up = held(module, "lora_up") if pieces > 1 else None
     if isinstance(up, nn.ModuleList):
@@ -57,9 +64,24 @@ def rank_and_alpha(module: nn.Module | None) -> tuple[int | None, float | None]:
     return rank, float(alpha) if known else None
 
 
-def named_parameters(module: nn.Module, name: str) -> list[tuple[str, nn.Parameter]]:
-    """(name within the network, parameter) of what a network module trains."""
+Trained = list[tuple[str, nn.Parameter]]
+"""(name within the network, parameter)"""
+
+
+def named_parameters(module: nn.Module, name: str) -> Trained:
+    """What a network module trains."""
     return [(f"{name}.{parameter_name}", parameter) for parameter_name, parameter in own_parameters(module)]
+
+
+def facts_and_parameters(modules: Iterable[nn.Module]) -> tuple[dict[str, ModuleFacts], dict[str, Trained]]:
+    """(``facts_of``, ``named_parameters``) of a network's modules by their names, in one walk."""
+    facts, named = {}, {}
+    for module in modules:
+        name, tensors = module_name(module), own_tensors(module)
+        trained = trained_of(module, tensors[0])
+        facts[name] = facts_from(*rank_and_alpha(module), trained, saved_numbers(module, tensors))
+        named[name] = [(f"{name}.{parameter_name}", parameter) for parameter_name, parameter in trained]
+    return facts, named
 
 
 def lrs_of_args(args: argparse.Namespace) -> TrainerLrs:

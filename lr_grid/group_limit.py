@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from lr_grid.blocks import Block
@@ -35,8 +34,7 @@ class _Cell(NamedTuple):
     """LoRA+; 1 without."""
 
 
-@dataclass(frozen=True)
-class GroupCount:
+class GroupCount(NamedTuple):
     """The groups of a plan, counted without making it again."""
 
     fixed: dict[str, str]
@@ -48,12 +46,15 @@ class GroupCount:
 
     @classmethod
     def of(
-        cls, rows: Sequence[Row], curved: Mapping[str, CurvedLr], ratio_of: Callable[[Row], float | None]
+        cls,
+        rows: Sequence[Row],
+        curve_of: Callable[[Row], CurvedLr | None],
+        ratio_of: Callable[[Row], float | None],
     ) -> GroupCount:
         """
         Args:
-            rows: the plan's.
-            curved: by module name, of those modules of the U-Net or DiT that follow the curve.
+            rows: the plan's; of those that differ by their module alone one will do.
+            curve_of: the LR of a row that follows the curve of the U-Net or DiT, taken apart; None for others.
             ratio_of: the LoRA+ ratio of a row; None without.
         """
         fixed: dict[str, str] = {}
@@ -61,7 +62,7 @@ class GroupCount:
         for row in rows:
             if row.frozen:
                 continue
-            own = curved.get(row.site.name)
+            own = curve_of(row)
             if own is not None:
                 cells[_Cell(own, row.site.component, row.lr_down != 0, ratio_of(row) or 1.0)] = None
                 continue

@@ -7,6 +7,7 @@ factors for single parameters there is one group a part, with ``lr_scales``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ class _Group:
     lrs: list[float] = field(default_factory=list)
     """Of the parameters, absolute."""
     sites: list[Site] = field(default_factory=list)
-    """Of the parameters."""
+    """Of the parameters' modules, in order."""
     sides: set[str] = field(default_factory=set)
 
 
@@ -52,26 +53,30 @@ def build_groups(
     """
     kinds = kinds or {}
     groups: dict[Hashable, _Group] = {}
-    keys: dict[float, str] = {}  # of LRs there are few
+    known: dict[Hashable, tuple[_Group, float]] = {}  # a network has thousands of parameters, and few LRs
     equal: dict[str, float] = {}
     for row in plan.rows:
         if row.frozen:
             continue
-        for name, parameter in parameters.get(row.site.name, ()):
-            side = side_in(row.site.name, name)
-            lr = row.lr_of(side)
-            text = keys.get(lr)
-            if text is None:
-                text = keys[lr] = lr_key(lr)
-            lr = equal.setdefault(text, lr)
-            key = (row.site.part if folded else text, kinds.get(name))
-            group = groups.get(key)
-            if group is None:
-                group = groups[key] = _Group(base_lr(plan, row.site.part) if folded else lr)
+        site = row.site
+        for name, parameter in parameters.get(site.name, ()):
+            side = side_in(site.name, name)
+            lr = row.lr_up if side == "up" else row.lr_down
+            kind = kinds.get(name) if kinds else None
+            found = known.get((lr, site.part, kind))
+            if found is None:
+                text = lr_key(lr)
+                same = equal.setdefault(text, lr)
+                key = (site.part if folded else text, kind)
+                if key not in groups:
+                    groups[key] = _Group(base_lr(plan, site.part) if folded else same)
+                found = known[lr, site.part, kind] = groups[key], same
+            group, lr = found
             group.params.append(parameter)
             group.names.append(name)
             group.lrs.append(lr)
-            group.sites.append(row.site)
+            if not group.sites or group.sites[-1] is not site:
+                group.sites.append(site)
             group.sides.add(side)
     made = list(groups.values())
     dicts: list[dict[str, Any]] = [{"params": g.params, "lr": g.lr, "param_names": g.names} for g in made]
@@ -91,7 +96,7 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
     names: dict[str, None] = {}  # in order
     for group in groups:
         by_part: dict[str, list[Site]] = {}
-        for site in {id(site): site for site in group.sites}.values():
+        for site in group.sites:
             by_part.setdefault(site.part, []).append(site)
         name = " ".join(_describe_part(parts[part], of_part) for part, of_part in by_part.items())
         if len(name) > _LONGEST:
@@ -120,12 +125,12 @@ class _Part:
 
 def _parts(plan: Plan) -> dict[str, _Part]:
     parts: dict[str, _Part] = {}
-    for row in plan.rows:
-        if not row.frozen:
-            part = parts.setdefault(row.site.part, _Part(row.site.part))
-            part.modules += 1
-            part.components.add(row.site.component)
-            part.blocks.setdefault(row.site.stack, set()).add(row.site.block)
+    cells = Counter(row.site.cell for row in plan.rows if not row.frozen)
+    for (name, stack, block, component), modules in cells.items():
+        part = parts.setdefault(name, _Part(name))
+        part.modules += modules
+        part.components.add(component)
+        part.blocks.setdefault(stack, set()).add(block)
     return parts
 
 

@@ -24,8 +24,9 @@ from lr_grid.arguments import settings_among, split_off
 from lr_grid.binding import bind_settings
 from lr_grid.convolutions import check_conv_dim, unasked_convs
 from lr_grid.errors import GridError, Problems
-from lr_grid.grid_network import GridState, swap_class
+from lr_grid.grid_network import swap_class
 from lr_grid.grid_settings import GridSettings
+from lr_grid.grid_state import GridState
 from lr_grid.keys import OF_THE_RUN, is_grid_key, is_indices
 from lr_grid.passed_on import BLOCK_WEIGHTS, INJECTED, NO_UP_SIDE, about_reg_dims
 from lr_grid.placing import read_sites

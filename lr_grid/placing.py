@@ -8,12 +8,29 @@ from torch import nn
 
 from lr_grid.anatomy import Layout
 from lr_grid.anatomy.detect import read_layout
-from lr_grid.anatomy.paths import plain
+from lr_grid.anatomy.paths import any_wrapped, plain
 from lr_grid.errors import listed
 from lr_grid.sites import Site, Sites, part_of
-from lr_grid.torch_walk import held, named_modules
+from lr_grid.torch_walk import ORIGINAL, held, paths_of
 from lr_grid.upstream import module_name
 from lr_grid.words import MAIN_PART
+
+
+class _Root:
+    """A model that modules of the network are for."""
+
+    def __init__(self, encoder: int | None, model: nn.Module, layout: Layout, wanted: set[int]):
+        """
+        Args:
+            encoder: index of a text encoder in the trainer's list; None for the U-Net or DiT.
+            wanted: ids of the modules that a network module is for.
+        """
+        self.encoder, self.layout = encoder, layout
+        places = paths_of(wanted, model)
+        if any_wrapped(path for path, _ in places.values()):
+            places = {key: (plain(path), module) for key, (path, module) in places.items()}
+        self.places = places
+        """By id: dotted path, module."""
 
 
 def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encoders: object) -> Sites:
@@ -29,28 +46,26 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
     """
     encoders = text_encoders if isinstance(text_encoders, (list, tuple)) else [text_encoders]
     layout = read_layout(unet) if unet is not None else Layout("no U-Net", {}, {}, (), ())
-    originals = [original_of(module) for module in modules]
-    wanted = {id(original) for original in originals}
-    found: dict[int, tuple[int | None, str, nn.Module, Layout]] = {}
-    roots = [(None, unet, layout)] + [(i, m, read_layout(m)) for i, m in enumerate(encoders) if m is not None]
-    for encoder, root, root_layout in roots:
-        if root is not None:
-            found.update(
-                {id(m): (encoder, plain(path), m, root_layout) for path, m in named_modules(root) if id(m) in wanted}
-            )
+    originals = [id(original_of(module)) for module in modules]
+    wanted = set(originals)
+    roots = [_Root(None, unet, layout, wanted)] if unet is not None else []
+    roots += [_Root(i, model, read_layout(model), wanted) for i, model in enumerate(encoders) if model is not None]
 
     sites: list[Site] = []
     encoder_of: dict[str, int] = {}
     encoder_layouts: dict[str, Layout] = {}
     unknown: list[str] = []
-    for module, org_module in zip(modules, originals, strict=True):
+    for module, key in zip(modules, originals, strict=True):
         name = module_name(module)
-        place = found.get(id(org_module))
-        if place is None:
+        for root in roots:
+            place = root.places.get(key)
+            if place is not None:
+                break
+        else:
             sites.append(Site(name, name, part_of(name), None, None, "other"))
             unknown.append(name)
             continue
-        encoder, path, original, where = place
+        (path, original), encoder, where = place, root.encoder, root.layout
         part = part_of(name, encoder)
         if encoder is not None:
             encoder_of[part] = encoder
@@ -64,8 +79,8 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
 
 def site_in(layout: Layout, name: str, path: str, part: str, module: nn.Module | None) -> tuple[Site, bool]:
     """(the site of a module by its dotted path, whether a rule knows its component; ``other`` where none does)."""
-    stack, block = layout.block_of(path) or (None, None)
-    component = layout.component_of(path, module)
+    place, component = layout.place_of(path, module)
+    stack, block = place or (None, None)
     return Site(name, path, part, stack, block, component or "other"), component is not None
 
 
@@ -79,5 +94,7 @@ def unknown_notice(unknown: Sequence[str]) -> tuple[str, ...]:
 
 def original_of(module: nn.Module) -> object:
     """The module of the model that a network module is for (LyCORIS keeps it in a list)."""
-    original = held(module, "org_module")
+    original = module._modules.get(ORIGINAL) if hasattr(module, "_modules") else None
+    if original is None:
+        original = held(module, ORIGINAL)
     return original[0] if isinstance(original, (list, tuple)) and original else original

@@ -6,15 +6,15 @@ Optimizer groups, the printed grid, pictures and JSON are views of it. planner.p
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
+from typing import NamedTuple
 
 from lr_grid.sites import Site
 from lr_grid.words import Shape
 
 
-@dataclass(frozen=True, slots=True)
-class TrainerLrs:
+class TrainerLrs(NamedTuple):
     """The LRs of the trainer's command line (absolute)."""
 
     default: float
@@ -36,8 +36,7 @@ class TrainerLrs:
         return self.text_encoders[min(index, len(self.text_encoders) - 1)] if self.text_encoders else self.default
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleFacts:
+class ModuleFacts(NamedTuple):
     """What the plan needs to know of a network module besides its place."""
 
     rank: int | None
@@ -53,11 +52,10 @@ class ModuleFacts:
 
     def never_made(self) -> ModuleFacts:
         """The same of a module that is not made after all."""
-        return replace(self, shapes=(), saved=0)
+        return self._replace(shapes=(), saved=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One module's line of the plan. LRs are absolute (not factors)."""
 
     site: Site

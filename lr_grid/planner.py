@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from lr_grid.binding import BoundGrid, PartGrid
 from lr_grid.blocks import Block
@@ -107,7 +106,7 @@ def make_plan_without_grid(
     """
     calculator = _Calculator(grid, lrs)
     rows = tuple(
-        replace(calculator.row(site, facts[site.name]), why=f"{base}'s own group", rule="")
+        calculator.row(site, facts[site.name])._replace(why=f"{base}'s own group", rule="")
         for site in grid.sites.all
         if site.part in parts and site.name in facts
     )
@@ -136,6 +135,8 @@ class _Calculator:
         self.reach = Reach()
         self.has_rules = bool(grid.settings.module_lr or grid.upstream_rules)
         self.ratios: dict[tuple[str, str], tuple[str, float] | None] = {}
+        self.known: dict[tuple[str, str | None, int | None, str, bool, bool], tuple[float, float, bool, str, str]] = {}
+        """What ``lrs_of`` found, by place and sides: the same for all modules there, unless a rule speaks of names."""
         self.parts = {
             part: _Part(own, self.base_of(part), lrs.words, self.reach, merged if part == MAIN_PART else None)
             for part, own in grid.parts.items()
@@ -158,13 +159,12 @@ class _Calculator:
             loraplus = self.loraplus(row.site) if row.has_loraplus or not row.lr_down else None
             return loraplus[1] if loraplus else None
 
-        main = self.parts[MAIN_PART]
-        curved = {
-            row.site.name: main.curved[place_of(row.site)]
-            for row in rows
-            if row.site.part == MAIN_PART and row.rule == "component" and place_of(row.site) in main.curved
-        }
-        return GroupCount.of(rows, curved, ratio_of)
+        def curve_of(row: Row) -> CurvedLr | None:
+            of_curve = row.site.part == MAIN_PART and row.rule == "component"
+            return self.parts[MAIN_PART].curved.get(place_of(row.site)) if of_curve else None
+
+        cells = {(row.site.cell, row.lr_down, row.lr_up, row.rule): row for row in rows}
+        return GroupCount.of(list(cells.values()), curve_of, ratio_of)
 
     def base_of(self, part: str) -> float:
         """What a relative LR multiplies in a part: the trainer's LR for it."""
@@ -178,27 +178,29 @@ class _Calculator:
         return self.ratios[which]
 
     def row(self, site: Site, facts: ModuleFacts) -> Row:
+        _, _, part, stack, block, component = site
+        rank, alpha, has_up, has_down, shapes, saved = facts
+        rank_why = self.grid.rank_why.get(site.name, "") if self.grid.rank_why else ""
+        if self.has_rules or site.name in self.grid.no_lora:
+            lrs = self.lrs_of(site, has_up, has_down)
+        else:
+            kind = (part, stack, block, component, has_up, has_down)
+            known = self.known.get(kind)
+            lrs = self.known[kind] = known or self.lrs_of(site, has_up, has_down)
+        lr_down, lr_up, frozen, why, rule = lrs
+        return Row(site, rank, alpha, lr_down, lr_up, frozen, why, rule, rank_why, () if frozen else shapes, saved)
+
+    def lrs_of(self, site: Site, has_up: bool, has_down: bool) -> tuple[float, float, bool, str, str]:
+        """(LR of the down side, of the up side, whether it is frozen, words, the setting that decided)"""
         lr, why, rule = self.lr(site)
         lr_up = lr
         loraplus = self.loraplus(site)
-        if loraplus is not None and facts.has_up and lr != 0:
+        if loraplus is not None and has_up and lr != 0:
             key, ratio = loraplus
             self.reach.ratios.add(key)
             lr_up = lr * ratio
             why += f"; up side * {ratio:g} (LoRA+)"
-        return Row(
-            site=site,
-            rank=facts.rank,
-            alpha=facts.alpha,
-            lr_down=lr if facts.has_down else 0.0,
-            lr_up=lr_up,
-            frozen=lr == 0,
-            why=why,
-            rule=rule,
-            rank_why=self.grid.rank_why.get(site.name, ""),
-            shapes=facts.shapes if lr else (),
-            saved=facts.saved,
-        )
+        return lr if has_down else 0.0, lr_up, lr == 0, why, rule
 
     def lr(self, site: Site) -> tuple[float, str, str]:
         """(absolute LR, words, the setting that decided)"""
@@ -363,7 +365,7 @@ def _suspicions(rows: Sequence[Row], done: _Calculator) -> list[str]:
 def _overrides(grid: BoundGrid, rows: Sequence[Row], done: _Calculator) -> list[str]:
     """Lines that say where one setting took another's place."""
     lines = []
-    for key in ("module_lr", "network_reg_lrs"):
+    for key in ("module_lr", "network_reg_lrs") if done.has_rules else ():
         count = sum(row.rule == key for row in rows)
         if count:
             lines.append(f"{key} sets {count} modules; component, depth and block settings do not reach them")

@@ -121,7 +121,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     if active:
         plan = make_plan(grid, facts, lrs, parts)
         # A module that does not train is not made.
-        plan = replace(plan, rows=tuple(replace(row, saved=0) if row.frozen else row for row in plan.rows))
+        plan = replace(plan, rows=tuple(row._replace(saved=0) if row.frozen else row for row in plan.rows))
     else:
         plan = make_plan_without_grid(grid, facts, lrs, parts, base)
         notices = [GRID_OFF.format(base), *notices]
@@ -130,7 +130,7 @@ def preview(model: Blueprint, arguments: Mapping[str, Any], run: Run | None = No
     groups, descriptions = (
         build_groups(plan, shapes, folded=run.folded) if active else _groups_without_grid(plan, grid, shapes, base)
     )
-    advice = many_groups(len(groups), settings) if active else []
+    advice = many_groups(len(groups), settings, run.folded) if active else []
     plan = _with_notices(plan, [*notices, *about, *advice, *one_sided(plan, base), *after])
     return Preview(plan, base, groups, descriptions, run.network_module or grid_module(base), active)
 
@@ -169,7 +169,7 @@ def _lrs_of(base: str, lrs: TrainerLrs) -> tuple[TrainerLrs, list[str]]:
     if base not in _ONE_ENCODER_LR or not lrs.text_encoders:
         return lrs, []
     differ = len(set(lrs.text_encoders)) > 1
-    return replace(lrs, text_encoders=lrs.text_encoders[:1]), [one_te_lr(base, lrs.text_encoders[0])] if differ else []
+    return lrs._replace(text_encoders=lrs.text_encoders[:1]), [one_te_lr(base, lrs.text_encoders[0])] if differ else []
 
 
 def _groups_without_grid(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from lr_grid import values
 from lr_grid.blocks import BlockValues, parse_block_values
@@ -19,8 +19,7 @@ _MOST_PARAMS = 1e12
 _SIZES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """``rank_budget``: how many parameters the trained modules of a part may have in all."""
 
     text: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lr_grid.anatomy import Layout
 from lr_grid.words import MAIN_PART
@@ -11,8 +12,7 @@ from lr_grid.words import MAIN_PART
 _ENCODER = re.compile(r"[a-z]+_te(\d?)_")
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """The place of one network module (one LoRA pair) in the model it is attached to."""
 
     name: str
@@ -27,6 +27,11 @@ class Site:
     """Position in the stack, from 0; None outside every stack."""
     component: str
     """self_attn, cross_attn, ffn, norm, mod, fused, embed or other."""
+
+    @property
+    def cell(self) -> tuple[str, str | None, int | None, str]:
+        """(part, stack, block, component)"""
+        return self[2:]
 
     @property
     def place(self) -> tuple[str, int] | None:
@@ -50,7 +55,8 @@ class Sites:
 
 def part_of(name: str, encoder: int | None = None) -> str:
     """``te2`` from the prefix ``lora_te2_``, else from the encoder's index; ``unet`` for the rest."""
-    prefix = _ENCODER.match(name) if "_te" in name else None
-    if prefix:
-        return f"te{prefix[1] or 1}"
+    if "_te" in name:
+        prefix = _ENCODER.match(name)
+        if prefix:
+            return f"te{prefix[1] or 1}"
     return MAIN_PART if encoder is None else f"te{encoder + 1}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,20 +13,26 @@ ORIGINAL = "org_module"
 """What a network module calls the model's own module, which it holds until it is attached."""
 
 
-def named_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """As ``root.named_modules()``: every module once, under the first path that leads to it."""
-    seen: set[int] = set()
-    waiting: list[tuple[str, nn.Module]] = [("", root)]
-    while waiting:
-        path, module = waiting.pop()
-        if id(module) in seen:
+def paths_of(wanted: Container[int], root: nn.Module) -> dict[int, tuple[str, nn.Module]]:
+    """Where modules stand in a model: id -> (the first path that leads to it, as ``named_modules`` says it; itself).
+
+    Args:
+        wanted: their ids; what the model does not hold is left out.
+    """
+    found = {id(root): ("", root)} if id(root) in wanted else {}
+    _find(wanted, root, "", found)
+    return found
+
+
+def _find(wanted: Container[int], module: nn.Module, dot: str, found: dict[int, tuple[str, nn.Module]]) -> None:
+    for name, child in module._modules.items():
+        if child is None:
             continue
-        seen.add(id(module))
-        yield path, module
-        children = module._modules
-        if children:
-            dot = f"{path}." if path else ""
-            waiting.extend([(dot + name, child) for name, child in reversed(children.items()) if child is not None])
+        key = id(child)
+        if key in wanted and key not in found:
+            found[key] = (dot + name, child)
+        if child._modules:
+            _find(wanted, child, f"{dot}{name}.", found)
 
 
 Tensors = tuple[list[tuple[str, "nn.Parameter"]], list[tuple[str, "Tensor"]]]
@@ -34,28 +41,32 @@ Tensors = tuple[list[tuple[str, "nn.Parameter"]], list[tuple[str, "Tensor"]]]
 
 def own_tensors(module: nn.Module) -> Tensors:
     """(named parameters, named buffers) of a network module, each once, without those of the model's own module."""
-    parameters: list[tuple[str, nn.Parameter]] = []
-    buffers: list[tuple[str, Tensor]] = []
-    _collect(module, "", parameters, buffers, set())
-    return parameters, buffers
+    parameters: dict[int, tuple[str, nn.Parameter]] = {}
+    buffers: dict[int, tuple[str, Tensor]] = {}
+    children = {name: child for name, child in module._modules.items() if not name.startswith(ORIGINAL)}
+    _collect(module, children, "", parameters, buffers)
+    return list(parameters.values()), list(buffers.values())
 
 
 def _collect(
     module: nn.Module,
+    children: Mapping[str, nn.Module | None],
     dot: str,
-    parameters: list[tuple[str, nn.Parameter]],
-    buffers: list[tuple[str, Tensor]],
-    seen: set[int],
+    parameters: dict[int, tuple[str, nn.Parameter]],
+    buffers: dict[int, tuple[str, Tensor]],
 ) -> None:
-    for found, tensors in ((parameters, module._parameters), (buffers, module._buffers)):
-        for name, tensor in tensors.items():
-            if tensor is not None and id(tensor) not in seen:
-                seen.add(id(tensor))
-                found.append((dot + name, tensor))  # type: ignore[arg-type]
-    for name, child in module._modules.items():
-        if child is not None and not (not dot and name.startswith(ORIGINAL)) and id(child) not in seen:
-            seen.add(id(child))
-            _collect(child, f"{dot}{name}.", parameters, buffers, seen)
+    """By id; of two names the first stays."""
+    if module._parameters:
+        for name, parameter in module._parameters.items():
+            if parameter is not None and id(parameter) not in parameters:
+                parameters[id(parameter)] = dot + name, parameter
+    if module._buffers:
+        for name, buffer in module._buffers.items():
+            if buffer is not None and id(buffer) not in buffers:
+                buffers[id(buffer)] = dot + name, buffer
+    for name, child in children.items():
+        if child is not None:
+            _collect(child, child._modules, f"{dot}{name}.", parameters, buffers)
 
 
 def has_parameters(module: nn.Module) -> bool:
@@ -63,6 +74,11 @@ def has_parameters(module: nn.Module) -> bool:
     if any(parameter is not None for parameter in module._parameters.values()):
         return True
     return any(child is not None and has_parameters(child) for child in module._modules.values())
+
+
+@cache  # a look through a dozen base classes for what they do not have
+def _is_of_class(cls: Any, name: str) -> bool:
+    return hasattr(cls, name)
 
 
 def held(module: Any, name: str) -> Any:
@@ -74,6 +90,7 @@ def held(module: Any, name: str) -> Any:
         for store in (own["_parameters"], own["_buffers"], own["_modules"]):
             if name in store:
                 return store[name]
-        return getattr(module, name) if hasattr(type(module), name) else None
+        kind: Any = type(module)
+        return getattr(module, name) if _is_of_class(kind, name) else None
     except (AttributeError, KeyError):  # no torch module: a stand-in, None
         return getattr(module, name, None)

@@ -14,7 +14,9 @@ from small_models import Flux, WanModel, lr_by_name
 from torch import nn
 
 import lr_grid
+import lr_grid.optim
 from lr_grid.errors import GridError
+from lr_grid.scales import lrs_of
 
 BASE = 1e-4
 README = Path(__file__).parent.parent / "README.md"
@@ -148,6 +150,23 @@ def test_full_fine_tuning_places_every_parameter_norms_by_their_class():
         return expected(name)
 
     check(lr_grid.param_groups(model, {**GRID, "norm_lr": 1e-6}, lr=BASE, quiet=True), model, formula)
+
+
+def test_one_group_with_scales_has_the_same_lrs(peft_flux):
+    grid = {**GRID, "loraplus_lr_ratio": 4}
+    many = lr_by_name(lr_grid.param_groups(peft_flux, grid, lr=BASE, quiet=True))
+    (one,) = lr_grid.param_groups(peft_flux, grid, lr=BASE, quiet=True, folded=True)
+    assert one["lr"] == BASE
+    assert dict(zip(one["param_names"], lrs_of(one), strict=True)) == pytest.approx(many, rel=3e-16)
+
+
+def test_one_group_with_scales_stops_an_optimizer_that_would_ignore_them(peft_flux):
+    groups = lr_grid.param_groups(peft_flux, GRID, lr=BASE, quiet=True, folded=True)
+    for parameter in groups[0]["params"]:
+        parameter.grad = torch.ones_like(parameter)
+    with pytest.raises(GridError, match=r"AdamW does not know lr_scales .* take an optimizer of lr_grid\.optim"):
+        torch.optim.AdamW(groups, lr=BASE).step()
+    lr_grid.optim.AdamW(groups, lr=BASE).step()
 
 
 def test_an_lr_of_zero_freezes(peft_flux):

@@ -87,6 +87,14 @@ def test_the_layout_is_the_same_under_every_grid():
     assert layouts[0] == layouts[1] == layouts[2]
 
 
+def test_fewer_levels_are_told_to_save_nothing():
+    network, _, _ = started(grid={**GRID, "depth_levels": "2"}, optimizer_type=OURS)
+    said = "depth_levels: nothing to save here, a part is one group: LRs are exact without"
+    assert said in network.grid_plan.notices
+    network, _, _ = started(optimizer_type=OURS)
+    assert not any("nothing to save" in notice for notice in network.grid_plan.notices)
+
+
 def test_the_run_is_that_of_many_groups_bit_by_bit():
     many, one = train(GRID, STEPS), folded(GRID, STEPS)
     assert len(many.optimizer.param_groups) > 5

@@ -17,7 +17,7 @@ def ranked(stack, block, component, rank, alpha, *, params=1000, saved=None, par
     """A row with a rank; ``params`` train of ``saved`` numbers."""
     made = row(stack, block, component, 1e-4 if params else 0, part=part)
     shapes = ((params,),) if params else ()
-    return replace(made, rank=rank, alpha=alpha, shapes=shapes, saved=params if saved is None else saved)
+    return made._replace(rank=rank, alpha=alpha, shapes=shapes, saved=params if saved is None else saved)
 
 
 def cell_texts(figure):
@@ -82,7 +82,7 @@ def test_a_ratio_and_its_inverse_are_equally_far_from_white(tmp_path):
 
 
 def test_modules_that_train_one_side_only_have_no_ratio(tmp_path):
-    rows = [replace(row("blocks", 0, "ffn", 1e-4), lr_down=0.0), row("blocks", 1, "ffn", 1e-4, up=4e-4)]
+    rows = [row("blocks", 0, "ffn", 1e-4)._replace(lr_down=0.0), row("blocks", 1, "ffn", 1e-4, up=4e-4)]
     figure = draw_plan(plan(rows), tmp_path / "a.png", view="loraplus")
     assert cell_texts(figure)["blocks:0:ffn:both"] == "up only"
     assert patches(figure, "frozen:") == {}

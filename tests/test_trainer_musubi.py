@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from oracle import flux_place, is_up, linear, qwen_place, wan_place
+from trainers.every import chosen
 
 pytestmark = pytest.mark.trainer
 
@@ -33,6 +34,7 @@ RUNS = [
     ("hv", "lora", ["loraplus_lr_ratio=4"]),
     ("zimage", "lora_zimage", []),
 ]
+RUNS = chosen(RUNS, lambda run: run[:2] in (("wan", "lora_wan"), ("wan", "lokr"), ("flux2", "lora_flux_2")), of=2)
 
 
 def train(musubi, tmp_path, model, module, network_args, name="tiny", steps=3, **options):

@@ -11,10 +11,12 @@ import time
 import pytest
 from ui_server import Client, reply, serving
 
+from lr_grid.errors import GridError
 from lr_grid.ui import handler as handler_module
 from lr_grid.ui import static_files as static_module
+from lr_grid.ui.route import Route
 from lr_grid.ui.security import HEADERS, TOKEN_HEADER, Guard, host_name
-from lr_grid.ui.server import MOST_CONNECTIONS, Route, listen
+from lr_grid.ui.server import MOST_CONNECTIONS, listen
 
 STATE = {"model": "flux-dev"}
 METHODS = ("PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND", "get")
@@ -240,6 +242,16 @@ def test_a_body_of_just_a_mebibyte_is_read_and_views_take_more(client):
     assert client.send("POST", "/api/view", given).status == 413
 
 
+def test_a_client_that_waits_before_it_sends_its_body_is_told_to(client):
+    head = f"POST /api/ping HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{TOKEN_HEADER}: "
+    head += f"{client.server.guard.token}\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", client.server.port), timeout=5) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"{}")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_body_that_ends_early_is_refused(client):
     head = f"POST /api/ping HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{TOKEN_HEADER}: "
     head += f"{client.server.guard.token}\r\nContent-Length: 100\r\n\r\n{{}}"
@@ -257,7 +269,8 @@ def test_a_body_that_ends_early_is_refused(client):
      {**STATE, "depth": {"levels": 1.5}}, {**STATE, "depth": {"min": None}}, {**STATE, "depth": []},
      {**STATE, "loraplus": {"x": "4"}}, {**STATE, "ranks": {"block_dims": {"double": {"0": -1}}}},
      {**STATE, "ranks": {"block_dims": {"double": {"0": 10**400}}}}, {**STATE, "ranks": {"dim": 4}},
-     {**STATE, "kept": {"a": 1}}, {**STATE, "command": "x"}, {**STATE, "command": [1]}, {**STATE, "module": None}],
+     {**STATE, "kept": {"a": 1}}, {**STATE, "kept": {"grid": "setup.toml"}}, {**STATE, "kept": {"preset": "style"}},
+      {**STATE, "command": "x"}, {**STATE, "command": [1]}, {**STATE, "module": None}],
 )  # fmt: skip
 def test_a_state_of_another_shape_is_refused(client, state):
     for name, more in (("write", {}), ("presets/save", {"name": "x"})):
@@ -411,6 +424,21 @@ def test_ten_thousand_spoilt_requests_leave_it_serving(client, capsys):
     while threading.active_count() > threads_before + 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= threads_before + 2
+
+
+def test_it_listens_on_ipv6_too(client):
+    try:
+        server = listen("::1", 0, Guard.of(), lambda: client.page)
+    except GridError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with socket.create_connection(("::1", server.port), timeout=5) as connection:
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: [::1]:{server.port}\r\nConnection: close\r\n\r\n".encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        server.shutdown()
+        thread.join()
 
 
 def test_the_port_falls_forward(client: Client):

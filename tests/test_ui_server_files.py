@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -103,6 +105,20 @@ def test_a_change_from_outside_is_told_and_not_overwritten(edited):
     path.unlink()
     assert client.ask("file/save", {"state": state, "etag": etag})["changed"]
     assert not path.exists()
+
+
+def test_a_file_of_another_model_decides_which_model_the_page_begins_with(tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text("[block_lr_weight]\nunet_5 = 0.5\n")
+    with serving(tmp_path, str(path)) as client:
+        start = client.ask("start", {})
+        assert start["model"]["name"] == start["state"]["model"] == "sdxl"
+        assert start["state"]["weights"]["unet"][5] == 0.5
+        assert "--model" in start["notes"][0]
+        assert start["problems"] == []
+        other = client.ask("start", {"model": "flux-dev"})  # what the page had when it was reloaded
+        assert other["model"]["name"] == "flux-dev"
+        assert "has no stack 'unet'" in other["problems"][0]["text"]
 
 
 def test_a_file_that_is_not_there_is_made_by_the_first_save_alone(tmp_path):
@@ -294,7 +310,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
 
 
 def _state():
-    from lr_grid.ui.state import read_state
+    from lr_grid.ui.state_read import read_state
 
     return read_state({"model": "flux-dev"})
 
@@ -388,3 +404,36 @@ def test_nothing_is_written_but_what_was_saved_and_no_torch_is_imported(tmp_path
     )
     assert [name[:5] for name in sorted(files_below(tmp_path))] == ["grid.", "home/"]
     assert "ended" in run.stderr
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_ctrl_c_ends_it_cleanly(tmp_path, stop):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "LR_GRID_CONFIG": str(tmp_path)}
+    command = [sys.executable, "-m", "lr_grid", "ui", "--no-browser", "--port", "0"]
+    run = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert run.stdout is not None
+        lines = [run.stdout.readline() for _ in range(3)]
+        port = int(lines[0].partition("127.0.0.1:")[2].partition("/")[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=10):  # somebody is connected all the while
+            run.send_signal(stop)
+            out, err = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert (run.returncode, out) == (0, "")
+    assert err.strip() == "lr-grid ui: ended"
+
+
+def test_the_end_waits_for_what_is_being_written(tmp_path):
+    path = tmp_path / "grid.toml"
+    with serving(tmp_path, str(path)) as client:
+        assert client.page.file is not None
+        client.page.file.lock.acquire()
+        ended = threading.Thread(target=client.page.finish)
+        ended.start()
+        ended.join(0.1)
+        assert ended.is_alive()
+        client.page.file.lock.release()
+        ended.join(5)
+        assert not ended.is_alive()

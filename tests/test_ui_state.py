@@ -16,10 +16,12 @@ from lr_grid.models import find_model, model_names
 from lr_grid.preview import Run, preview
 from lr_grid.ui.live import Live, canonical
 from lr_grid.ui.models import page_model
-from lr_grid.ui.parse import Asked, parse
+from lr_grid.ui.parse import parse
+from lr_grid.ui.parsed import Asked
 from lr_grid.ui.planned import cells_of, planned
 from lr_grid.ui.read import read_arguments
-from lr_grid.ui.state import State, read_state, state_json
+from lr_grid.ui.state import State, state_json
+from lr_grid.ui.state_read import read_state
 from lr_grid.ui.write import texts_of, words_of
 from lr_grid.values import rate
 

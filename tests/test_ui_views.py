@@ -16,7 +16,7 @@ from lr_grid.recommend.lrtool import Configuration, implied_offset, statistics
 from lr_grid.recommend.recommendation import recommend
 from lr_grid.recommend.run_setup import Setup
 from lr_grid.report.jsonfile import plan_to_dict
-from lr_grid.ui import calculator, launch
+from lr_grid.ui import calculator, calculator_fields, launch
 from lr_grid.ui.planned import cells_of
 from lr_grid.ui.views import MOST_STEPS, view
 
@@ -113,7 +113,7 @@ def test_a_profile_comes_back_from_its_file():
 
 
 def test_the_calculator_tells_what_its_fields_may_hold():
-    about = calculator.about()
+    about = calculator_fields.about()
     assert about["defaults"]["rank"] == "32"
     assert "Cosine" in about["schedulers"]
     assert "AdamW" in about["optimizers"]

@@ -10,7 +10,7 @@ self_attn and ffn; a Linear that holds attention and feed-forward at once is fus
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import nn
 
@@ -20,8 +20,7 @@ from lr_grid.blocks import Block
 Numbering = Callable[[nn.Module], tuple[dict[str, int], dict[str, Block]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """One row: how to know the model, where its blocks are, what its modules are."""
 
     name: str

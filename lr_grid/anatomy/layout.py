@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lr_grid.blocks import Block
 
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
 Rule = tuple[str, str]
 """(regular expression, searched in a module's dotted path; the component)"""
+
+
+_Inside = tuple[str, type]
+"""(path inside a block, a module's class)"""
+
+
+class _InBlock(NamedTuple):
+    """The block that a module lies in; None and 0 outside every stack."""
+
+    block: Block | None
+    length: int
+    """Of the block's dotted path."""
+    known: dict[_Inside, str | None] | None
+    """Components found in the list it stands in, where what is true of one block is true of the next; else None."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +54,51 @@ class Layout:
         return [(re.compile(pattern), component) for pattern, component in self.outside_rules]
 
     @cached_property
-    def _known(self) -> dict[tuple[str, str, type], str | None]:
-        """What ``component_of`` found, by the list that a block stands in, the path inside it, and the class: what is
-        true of one block is true of the next. (The first block of a list stands for itself: it may be a stem.)"""
+    def _lies_in(self) -> dict[str, _InBlock]:
+        """By the dotted path of what holds a module: the block, if it lies in one."""
+        return {}
+
+    @cached_property
+    def _known(self) -> dict[str, dict[_Inside, str | None]]:
+        """By the dotted path of a list of blocks: components found in it."""
         return {}
 
     def block_of(self, path: str) -> Block | None:
         """The (stack, position) a dotted path lies in, None outside every stack."""
-        block = self._path_of_block(path)
-        return self.blocks[block] if block else None
-
-    def _path_of_block(self, path: str) -> str:
-        """The dotted path of the block that a path lies in; empty outside every stack."""
-        while path and path not in self.blocks:
-            path = path.rpartition(".")[0]
-        return path
+        return self._block(path).block
 
     def component_of(self, path: str, module: nn.Module | None = None) -> str | None:
         """The component of a module, None when no rule knows it. True norms are known by class, not by name."""
-        block = self._path_of_block(path)
-        siblings, _, index = block.rpartition(".")
-        if not siblings or index == "0" or not index.isdecimal():
-            return self._find_component(path, module)
-        key = (siblings, path[len(block) :], type(module))
-        if key not in self._known:
-            self._known[key] = self._find_component(path, module)
-        return self._known[key]
+        return self.place_of(path, module)[1]
+
+    def place_of(self, path: str, module: nn.Module | None = None) -> tuple[Block | None, str | None]:
+        """Both, at half the price: (``block_of``, ``component_of``)."""
+        lies_in = self._block(path)
+        known = lies_in.known
+        if known is None:
+            return lies_in.block, self._find_component(path, module)
+        inside = (path[lies_in.length :], type(module))
+        if inside not in known:
+            known[inside] = self._find_component(path, module)
+        return lies_in.block, known[inside]
+
+    def _block(self, path: str) -> _InBlock:
+        if path in self.blocks:
+            return self._read_block(path)
+        holder = path[: max(path.rfind("."), 0)]
+        lies_in = self._lies_in.get(holder)
+        if lies_in is None:
+            lies_in = self._lies_in[holder] = self._read_block(holder)
+        return lies_in
+
+    def _read_block(self, path: str) -> _InBlock:
+        while path and path not in self.blocks:
+            path = path.rpartition(".")[0]
+        siblings, _, index = path.rpartition(".")
+        # The first block of a list stands for itself: it may be a stem.
+        alike = siblings and index != "0" and index.isdecimal()
+        known = self._known.setdefault(siblings, {}) if alike else None
+        return _InBlock(self.blocks.get(path), len(path), known)
 
     def _find_component(self, path: str, module: nn.Module | None) -> str | None:
         if module is not None and "Norm" in type(module).__name__ and not _is_matrix(module):

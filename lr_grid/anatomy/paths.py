@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # torch.compile of a block, activation checkpointing, FSDP; PEFT's copy of a module that it trains whole.
 _WRAPPERS = re.compile(
@@ -10,6 +11,12 @@ _WRAPPERS = re.compile(
 )
 
 _WORDS = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module", "original_module", "modules_to_save")
+
+
+def any_wrapped(paths: Iterable[str]) -> bool:
+    """Whether any of the paths may have something of a wrapper's in it: a look at all of them at once."""
+    text = "\n".join(paths)
+    return any(word in text for word in _WORDS)
 
 
 def plain(path: str) -> str:

@@ -78,13 +78,13 @@ def read_asked(args: argparse.Namespace) -> Asked:
         changes["trains_text_encoders"] = True
     lrs, notes = asked.run.lrs, list(asked.notes)
     if args.learning_rate is not None:
-        lrs = replace(lrs, default=args.learning_rate)
+        lrs = lrs._replace(default=args.learning_rate)
         if lrs.unet is not None and args.unet_lr is None:
             notes.append(f"the config's unet_lr {lrs.unet:g} is the base LR: --learning_rate does not change it")
     if args.unet_lr is not None:
-        lrs = replace(lrs, unet=args.unet_lr)
+        lrs = lrs._replace(unet=args.unet_lr)
     if args.text_encoder_lr:
-        lrs = replace(lrs, text_encoders=tuple(args.text_encoder_lr))
+        lrs = lrs._replace(text_encoders=tuple(args.text_encoder_lr))
     run = replace(asked.run, lrs=lrs, **changes)
     asked = replace(asked, arguments=arguments, run=run, notes=tuple(notes))
     if (args.text_encoders or args.text_encoder_lr) and not _has_encoders(asked):

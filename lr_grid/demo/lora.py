@@ -7,6 +7,7 @@ import importlib
 import json
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ def train_lora(model: nn.Module, train: Digits, options: DemoOptions, file: Path
     if not groups:
         raise GridError(["this grid freezes every module: nothing is left to train"])
     optimizer = torch.optim.AdamW(groups, lr=args.learning_rate)
-    scheduler = get_scheduler(
-        args.lr_scheduler, optimizer, num_warmup_steps=args.lr_warmup_steps, num_training_steps=args.max_train_steps
-    )
+    steps = args.max_train_steps * accelerator.num_processes  # its scheduler goes on once for every process
+    warmup = args.lr_warmup_steps * accelerator.num_processes
+    scheduler = get_scheduler(args.lr_scheduler, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
     generator = torch.Generator().manual_seed(args.seed)
     batches = DataLoader(TensorDataset(train.images, train.labels), BATCH, shuffle=True, generator=generator)
     network, optimizer, batches, scheduler = accelerator.prepare(network, optimizer, batches, scheduler)
@@ -60,7 +61,8 @@ def train_lora(model: nn.Module, train: Digits, options: DemoOptions, file: Path
     _run(args, accelerator, model, (network, optimizer, batches, scheduler), generator)
 
     network = accelerator.unwrap_model(network)
-    network.save_weights(str(file), None, _metadata(args, _network_kwargs(options), len(train), started))
+    if accelerator.is_main_process:
+        network.save_weights(str(file), None, _metadata(args, _network_kwargs(options), len(train), started))
     return network
 
 
@@ -136,6 +138,7 @@ def _run(
                         )
                     accelerator.backward(loss)
                     if accelerator.sync_gradients:
+                        _average_gradients(accelerator, bare.get_trainable_params())
                         accelerator.clip_grad_norm_(bare.get_trainable_params(), args.max_grad_norm)
                     lrs = [group["lr"] for group in optimizer.param_groups]
                     optimizer.step()
@@ -147,6 +150,15 @@ def _run(
                 if step == args.max_train_steps:
                     break
     network.eval()
+
+
+def _average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
+    """Over all processes, as the trainers do it themselves: the LoRA hangs in the model, so DistributedDataParallel
+    never sees its forward pass."""
+    if accelerator.num_processes > 1:
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad = accelerator.reduce(parameter.grad, reduction="mean")
 
 
 def _metadata(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 
 from lr_grid.demo.base import BaseRecipe, load_or_train
@@ -72,9 +74,9 @@ def run_demo(options: DemoOptions, started: float | None = None) -> DemoResult:
     started = time.perf_counter() if started is None else started
     options.check()
     folder = _output_folder(options.output_dir)
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    with _one_voice(), _one_thread(), torch.random.fork_rng(devices=[]):
         result = _run(options, folder, started)
-    _print_result(result)
+        _print_result(result)
     return result
 
 
@@ -83,7 +85,8 @@ def _run(options: DemoOptions, folder: Path, started: float) -> DemoResult:
     with _quiet_lycoris():  # wrong arguments are told now, on a model thrown away, not after the base has trained
         attach_network(DigitDiT(recipe.model), trainer_args(options), options)
     train, held_out = load()
-    model = load_or_train(recipe, train, fresh=options.fresh)
+    with PartialState(cpu=True).main_process_first():  # the others find it in the cache
+        model = load_or_train(recipe, train, fresh=options.fresh and PartialState().is_main_process)
     judge = Judge(train)
     before = _measure(model, held_out, judge, options.seed)
 
@@ -96,14 +99,15 @@ def _run(options: DemoOptions, folder: Path, started: float) -> DemoResult:
     grid_picture = folder / f"{options.output_name}.lr_grid.png"
     digits_picture = folder / f"{options.output_name}.digits.png"
     plan = cast(Plan, network.grid_plan)
-    draw_digits(
-        before.drawn,
-        after.drawn,
-        right_before=before.read_right,
-        right_after=after.read_right,
-        new_classes=NEW_CLASSES,
-        path=digits_picture,
-    )
+    if PartialState().is_main_process:
+        draw_digits(
+            before.drawn,
+            after.drawn,
+            right_before=before.read_right,
+            right_after=after.read_right,
+            new_classes=NEW_CLASSES,
+            path=digits_picture,
+        )
     files = (file, folder / f"{options.output_name}.lr_grid.json", grid_picture, digits_picture)
     return DemoResult(before, after, plan, files, time.perf_counter() - started)
 
@@ -152,6 +156,16 @@ def _output_folder(name: str) -> Path:
     except OSError as error:
         raise GridError([f"--output_dir {name}: {error.strerror or error}"]) from error
     return folder
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Under ``accelerate launch`` all processes train, and the first one speaks."""
+    if PartialState(cpu=True).is_main_process:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 BITSANDBYTES = "bitsandbytes"
 _DADAPT = "dadaptation"
@@ -32,8 +31,7 @@ _OWN_NAMES = {
 """--optimizer_type in lower case -> (package, class), for the names that are not simply a class of torch.optim."""
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A class that the trainer builds."""
 
     option: str

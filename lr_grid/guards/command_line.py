@@ -7,17 +7,16 @@ file's as a whole. lr_grid.training reads the same for ``lr-grid check``.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lr_grid.errors import GridError
-from lr_grid.training.config import Given
-from lr_grid.training.config_file import parse_config_file, read_text
-from lr_grid.training.finding import Finding
-from lr_grid.training.parse_options import parse_options
-from lr_grid.training.repeats import tell_overruled, tell_repeats
-from lr_grid.training.shell_words import Word
-from lr_grid.training.tables import Option, options, trainer_of
+
+if TYPE_CHECKING:
+    from lr_grid.training.config import Given
+    from lr_grid.training.tables import Option
 
 
 def check_repeats(args: argparse.Namespace) -> None:
@@ -26,6 +25,11 @@ def check_repeats(args: argparse.Namespace) -> None:
     Args:
         args: the trainer's arguments.
     """
+    if not _worth_reading():
+        return
+    from lr_grid.training.finding import Finding  # here, and below: most runs need none of it
+    from lr_grid.training.repeats import tell_repeats
+
     given, table = _own(args)
     findings: list[Finding] = []
     tell_repeats([one for one in given if table[one.dest].is_list], findings, table)
@@ -39,6 +43,12 @@ def overruled(args: argparse.Namespace) -> list[str]:
 
     Args: as of ``check_repeats``.
     """
+    if not _worth_reading():
+        return []
+    from lr_grid.training.config_file import parse_config_file, read_text
+    from lr_grid.training.finding import Finding
+    from lr_grid.training.repeats import tell_overruled
+
     given, table = _own(args)
     file = next((str(one.value) for one in reversed(given) if one.dest == "config_file"), "")
     if not file:
@@ -53,9 +63,21 @@ def overruled(args: argparse.Namespace) -> list[str]:
     return [finding.text for finding in findings]
 
 
+def _worth_reading() -> bool:
+    """Whether an option on this process' command line may be there twice, or names a config file. argparse takes the
+    beginning of an option's name for the whole."""
+    given = sorted(word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--"))
+    twice = any(after.startswith(before) for before, after in itertools.pairwise(given))
+    return twice or any("--config_file".startswith(option) for option in given)
+
+
 def _own(args: argparse.Namespace) -> tuple[list[Given], dict[str, Option]]:
     """The arguments on the command line of this process, in order, and the script's options: only those whose last
     value is the trainer's, so that a program that makes its own ``args`` is left alone."""
+    from lr_grid.training.parse_options import parse_options
+    from lr_grid.training.shell_words import Word
+    from lr_grid.training.tables import options, trainer_of
+
     script = Path(sys.argv[0] if sys.argv else "").name
     trainer = trainer_of(script)
     if trainer is None:

@@ -7,7 +7,7 @@ dadaptation 3.2, schedulefree 1.4, prodigy-plus-schedule-free 1.9.2, came-pytorc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 HONOURS = "honours"
 """Moves every group by its own LR."""
@@ -25,8 +25,7 @@ UNUSABLE = "unusable"
 """No trainer can train with it as it stands, whatever the grid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conduct:
+class Conduct(NamedTuple):
     """What an optimizer does with group LRs."""
 
     kind: str

@@ -7,7 +7,7 @@ By the names that the trainers give to --lr_scheduler, and by the classes that -
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 KEEPS = "keeps"
 """Scales every group's own LR."""
@@ -21,8 +21,7 @@ UNUSABLE = "unusable"
 """No trainer can build or step it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conduct:
+class Conduct(NamedTuple):
     """What a scheduler does with group LRs."""
 
     kind: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def plan_to_dict(
         "cells": [_cell_to_dict(table, *place, cell) for table in tables(plan) for place, cell in table.cells.items()],
         "modules": [
             {
-                **asdict(row.site),
+                **row.site._asdict(),
                 "lr_down": row.lr_down,
                 "lr_up": row.lr_up,
                 "rank": row.rank,

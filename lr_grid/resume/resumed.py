@@ -145,7 +145,7 @@ class Resumed:
             }
             if lrs and not row.frozen:
                 down, up = lrs.get("down", row.lr_down), lrs.get("up", lrs.get("down", row.lr_up))
-                kept = replace(row, lr_down=down, lr_up=up, rule="resume_grid", why="kept from the resumed state")
+                kept = row._replace(lr_down=down, lr_up=up, rule="resume_grid", why="kept from the resumed state")
                 rows.append(kept)
             else:
                 rows.append(row)

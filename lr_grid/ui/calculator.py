@@ -5,55 +5,27 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Any
 
-from lr_grid.convert.texts import number_text
 from lr_grid.errors import GridError, Problems
 from lr_grid.models.catalogue import model_names, plain
-from lr_grid.recommend import lrtool, lrtool_profile, lrtool_tables
+from lr_grid.recommend import lrtool, lrtool_profile
 from lr_grid.recommend.disagreements import Case, cases, disagreements
 from lr_grid.recommend.lrtool_limits import limits
-from lr_grid.recommend.lrtool_schedules import SCHEDULES
 from lr_grid.recommend.models import find_lrtool_model
-from lr_grid.recommend.optimizers import OPTIMIZERS
 from lr_grid.recommend.options import TAKES, configuration, setup
 from lr_grid.recommend.recommendation import LIMITS, recommend
 from lr_grid.recommend.report import lr_text, place
 from lr_grid.recommend.rules import Rule
 from lr_grid.ui import shape
+from lr_grid.ui.calculator_fields import page_fields
 from lr_grid.ui.shape import wrong
 from lr_grid.values import number
 
 _WHOLE = ("batch_size", "gradient_accumulation")
 _NUMBERS = (*_WHOLE, "rank", "alpha", "resolution", "images", "steps", "offset", "loraplus_lr_ratio")
 _TEXTS = ("model", "lrtool_model", "optimizer", "scheduler", "warmup", "objective")
-_LRTOOL_NAMES = {"batch": "batch_size", "grad_accum": "gradient_accumulation", "slider_offset": "offset"}
-"""LRTool's name of a field -> the page's, where they differ (its ``model`` is the page's lrtool_model)."""
-
-
-def about() -> dict[str, Any]:
-    """What the calculator's fields may hold, and their defaults."""
-    return {
-        "objectives": list(lrtool_tables.OBJECTIVES),
-        "schedulers": list(SCHEDULES),
-        "lrtool_models": list(lrtool_tables.MODELS),
-        "lrtool_optimizers": list(lrtool_tables.OPTIMIZERS),
-        "optimizers": list(OPTIMIZERS),
-        "defaults": {key: text for key, text in _page_fields(lrtool.Configuration()).items() if key != "lrtool_model"},
-    }
-
-
-def _page_fields(chosen: lrtool.Configuration) -> dict[str, str]:
-    """A configuration of LRTool as the page's fields."""
-    found = {}
-    for field in fields_of(chosen):
-        value = getattr(chosen, field.name)
-        text = value if isinstance(value, str) else number_text(value)
-        name = "lrtool_model" if field.name == "model" else _LRTOOL_NAMES.get(field.name, field.name)
-        found[name] = f"{text}%" if name == "warmup" else text
-    return found
 
 
 def _arguments(fields: Mapping[str, Any]) -> Namespace:
@@ -197,7 +169,7 @@ def read_profile(text: str) -> dict[str, str]:
     problems = lrtool.check(chosen)
     if problems:
         raise GridError(problems)
-    fields = _page_fields(chosen)
+    fields = page_fields(chosen)
     model = _model_of(fields["lrtool_model"])
     return {**fields, "model": model} if model else fields
 

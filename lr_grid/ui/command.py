@@ -100,16 +100,21 @@ def _take_pairs(words: list[RawWord], result: PastedCommand, problems: Problems)
 
 
 def _tell_model(text: str, result: PastedCommand) -> None:
-    """The model, from script and options. (No file that the command names is read.)"""
+    config = training_of(text)
+    if config is not None:
+        result.script = config.script or config.foreign
+        result.model = model_of(config) if config.script else None
+
+
+def training_of(text: str) -> TrainingConfig | None:
+    """The run of a command line; None where there is no command in it. No file that it names is read."""
     try:
         command: TrainingCommand = find_command(text)
     except GridError:
-        return
-    result.script = command.script or command.foreign
-    if command.script is None:
-        return
-    trainer = trainer_of(command.script)
-    given, _ = parse_options(command.words, options(trainer, command.script))
-    config = TrainingConfig("", trainer=trainer, script=command.script)
-    config.values = {one.dest: one.value for one in given if one.known}
-    result.model = model_of(config)
+        return None
+    trainer = trainer_of(command.script) if command.script else None
+    config = TrainingConfig("", trainer, command.script, foreign=command.foreign)
+    if command.script:
+        given, _ = parse_options(command.words, options(trainer, command.script))
+        config.values = {one.dest: one.value for one in given if one.known}
+    return config

@@ -6,7 +6,7 @@ import io
 import sys
 import traceback
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from lr_grid.errors import GridError
@@ -15,9 +15,6 @@ from lr_grid.ui.body import check_type, length_of, read_object
 from lr_grid.ui.deadline import DeadlineReader
 from lr_grid.ui.security import HEADERS, TOKEN_HEADER
 from lr_grid.ui.static_files import StaticFile, static_files
-
-if TYPE_CHECKING:
-    from lr_grid.ui.server import UiServer
 
 API = "/api/"
 REQUEST_SECONDS = 20.0
@@ -29,7 +26,7 @@ IDLE_SECONDS = 60.0
 class Handler(BaseHTTPRequestHandler):
     """GET and HEAD of the page's files; POST of JSON to the API."""
 
-    server: UiServer
+    server: Any  # a UiServer, which is made of this class
     protocol_version = "HTTP/1.1"
     default_request_version = "HTTP/1.0"  # 0.9's answers have no headers
     server_version, sys_version = "lr-grid", ""
@@ -152,6 +149,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
+
+    def handle_expect_100(self) -> bool:
+        """Tells a client that waits for it to send the body."""
+        go_on = super().handle_expect_100()
+        self.wfile.flush()
+        return go_on
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the base class finds wrong with a request line or its headers."""

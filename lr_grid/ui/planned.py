@@ -74,6 +74,12 @@ def _optimizer(command: list[str]) -> str | None:
     return None
 
 
+def _about_command(state: State, made: Preview) -> list[str]:
+    from lr_grid.ui.obeyed import about_command  # here: a page without a command need not wait for it
+
+    return about_command(state, made)
+
+
 def planned(state: State) -> dict[str, Any]:
     """Cells, notices, groups and parameters of a state.
 
@@ -82,7 +88,7 @@ def planned(state: State) -> dict[str, Any]:
     made = preview_of(state)
     return {
         "cells": cells_of(made.plan),
-        "notices": list(made.plan.notices),
+        "notices": [*made.plan.notices, *(_about_command(state, made) if state.command else [])],
         "groups": len(made.groups),
         "parameters": parameters(made.plan),
     }

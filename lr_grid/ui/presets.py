@@ -17,7 +17,8 @@ from lr_grid.presets import load_preset, preset_names
 from lr_grid.ui.answer import RequestError
 from lr_grid.ui.models import PageModel, page_model
 from lr_grid.ui.read import read_arguments
-from lr_grid.ui.state import State, read_grid_part
+from lr_grid.ui.state import State
+from lr_grid.ui.state_read import read_grid_part
 
 _SUFFIX = ".json"
 _LONGEST = 40

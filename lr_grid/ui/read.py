@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lr_grid.blocks import BlockValues, parse_block_values
-from lr_grid.component_table import expand_components
 from lr_grid.convert.arguments import MODULE_KEYS, as_text
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_settings import GridSettings
-from lr_grid.keys import PARSERS, PRESET_KEYS, SOURCES, is_grid_key, is_indices
+from lr_grid.keys import PARSERS, PRESET_KEYS, is_grid_key, is_indices
 from lr_grid.models.counts import whose_blocks
 from lr_grid.module_rules import parse_module_rules
-from lr_grid.preset_settings import read_preset, settings_of
-from lr_grid.settings import PUBLISHED_DEFAULTS, read_settings
+from lr_grid.settings import read_settings
 from lr_grid.ui.live import canonical
 from lr_grid.ui.models import PageModel, page_model
+from lr_grid.ui.spelt_out import spelt_out
 from lr_grid.ui.state import ByBlock, State
-from lr_grid.values import flag, number, rate
+from lr_grid.values import number, rate
 from lr_grid.words import COMPONENTS
 
 _COMPONENT_KEYS = {f"{c}_lr": c for c in COMPONENTS}
@@ -57,7 +56,7 @@ def read_arguments(arguments: Mapping[str, Any], name: str, module: str = "", wa
     problems = Problems()
     settings = read_settings(arguments, problems, words="the settings")
     problems.raise_if_any()
-    raw, brought = _spelt_out(arguments)
+    raw, brought = spelt_out(arguments)
     brought = frozenset(raw) if was_run else brought
     others = {key: _text(key, value) for key, value in raw.items() if not is_grid_key(key) or key == "conv_block_dims"}
     model = page_model(name, module, others)
@@ -67,26 +66,6 @@ def read_arguments(arguments: Mapping[str, Any], name: str, module: str = "", wa
     if spelt:
         reader.notes.insert(0, f"{', '.join(spelt)}: spelt out, setting by setting")
     return Read(canonical(reader.state), reader.notes)
-
-
-def _spelt_out(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
-    """(the arguments with presets and published defaults in place of their names, the keys that only these brought).
-
-    As lr_grid.settings does it, with values as they were written.
-    """
-    problems = Problems()
-    given = expand_components(arguments, "the settings", problems)
-    preset = read_preset((arguments, ""), ({}, ""), problems)
-    whole = "component_lr" in arguments
-    from_preset, _ = settings_of(preset, whole, problems)
-    problems.raise_if_any()
-    raw = {key: value for key, value in {**from_preset, **given}.items() if key not in SOURCES}
-    if flag(raw.pop("per_layer_lr", False)):
-        whole = whole or (preset is not None and "component_lr" in preset.settings)
-        for key, default in PUBLISHED_DEFAULTS.items():
-            if not (whole and key in _COMPONENT_KEYS):
-                raw.setdefault(key, default)
-    return raw, frozenset(raw.keys() - given.keys())
 
 
 class _Exact(str):

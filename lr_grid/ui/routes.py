@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import lr_grid
@@ -12,18 +11,18 @@ from lr_grid.convert.arguments import MODULE_KEYS
 from lr_grid.convert.grid_toml import BLOCK_KEYS, COMMENTS
 from lr_grid.errors import GridError
 from lr_grid.keys import KEYS
-from lr_grid.ui import calculator, shape
+from lr_grid.ui import shape
 from lr_grid.ui.answer import problems_json
+from lr_grid.ui.calculator_fields import about
 from lr_grid.ui.edited import ABSENT, EditedFile
 from lr_grid.ui.live import canonical
 from lr_grid.ui.models import all_models, page_model
-from lr_grid.ui.parse import Asked, OtherModelError, line_of, parse
 from lr_grid.ui.places import settings_folder
 from lr_grid.ui.planned import planned
 from lr_grid.ui.presets import OwnPresets, presets_for
-from lr_grid.ui.server import Route
-from lr_grid.ui.state import State, read_state, state_json
-from lr_grid.ui.views import view
+from lr_grid.ui.route import Route
+from lr_grid.ui.state import State, state_json
+from lr_grid.ui.state_read import read_state
 from lr_grid.ui.write import texts_of
 
 MODEL = "flux-dev"
@@ -40,6 +39,8 @@ class Page:
     model: str
     file: EditedFile | None
     own: OwnPresets
+    named: bool = False
+    """Whether the user named the model: else a file that fits another one only decides."""
 
     @classmethod
     def of(cls, model: str | None = None, file: EditedFile | None = None) -> Page:
@@ -49,7 +50,7 @@ class Page:
 
         Raises: GridError for a model that is not known.
         """
-        return cls(page_model(model or MODEL).name, file, OwnPresets(settings_folder()))
+        return cls(page_model(model or MODEL).name, file, OwnPresets(settings_folder()), bool(model))
 
     def routes(self) -> dict[str, Route]:
         """By what stands behind ``/api/``."""
@@ -61,14 +62,14 @@ class Page:
             "write": lambda data: written(read_state(data.get("state"))),
             "presets/save": self.save_preset,
             "presets/delete": self.delete_preset,
-            "recommend": calculator.recommended,
-            "profile/read": lambda data: {"fields": calculator.read_profile(shape.text(data, "text"))},
-            "profile/write": self.write_profile,
+            "recommend": _recommend,
+            "profile/read": _read_profile,
+            "profile/write": _write_profile,
             "file/read": self.read_file,
             "file/save": self.save_file,
             "file/poll": self.poll_file,
         }
-        return {**{name: Route(answer) for name, answer in answers.items()}, "view": Route(view, _MOST_OF_A_VIEW)}
+        return {**{name: Route(answer) for name, answer in answers.items()}, "view": Route(_view, _MOST_OF_A_VIEW)}
 
     def finish(self) -> None:
         """Waits for what is being written."""
@@ -78,13 +79,20 @@ class Page:
     def start(self, data: dict[str, Any]) -> dict[str, Any]:
         """All that the page needs to begin."""
         name = page_model(shape.text(data, "model")).name if data.get("model") is not None else self.model
-        state, notes, problems, file = _default(name), [], [], None
+        state, file = _default(name), None
+        notes: list[str] = []
+        problems: list[dict[str, Any]] = []
         if self.file:
             file = {"name": self.file.path.name, "etag": ABSENT}
             try:
                 text, file["etag"] = self.file.read()
-                read = self._parsed(text, Asked(name, state.base_lr, state.dim, state.alpha))
-                problems, notes = read.get("problems", []), [*read.get("notes", []), *read.get("lost", [])]
+                run = (state.base_lr, state.dim, state.alpha)
+                read = _parsed(text, name, *run)
+                if read.get("fits") and not self.named and data.get("model") is None:
+                    first = read["fits"][0]
+                    read = _parsed(text, first["name"], *run)
+                    notes.append(f"its blocks are those of {first['title']} (--model names another model)")
+                problems, notes = read.get("problems", []), [*notes, *read.get("notes", []), *read.get("lost", [])]
                 state = read_state(read["state"]) if "state" in read else state
             except GridError as error:
                 problems = problems_json(error.problems)["problems"]
@@ -93,12 +101,12 @@ class Page:
             "model": state.model.to_json(),
             "state": state_json(state),
             "written": written(state),
-            "presets": presets_for(name, self.own),
+            "presets": presets_for(state.model.name, self.own),
             "models": all_models(),
             "file": file,
             "problems": problems,
             "notes": notes,
-            "calculator": calculator.about(),
+            "calculator": about(),
             "grammar": GRAMMAR,
         }
 
@@ -110,33 +118,9 @@ class Page:
     def parse(self, data: dict[str, Any]) -> dict[str, Any]:
         """A text of any form as a state."""
         ranks = shape.table(data, "ranks")
-        asked = Asked(
-            page_model(shape.text(data, "model", self.model)).name,
-            shape.text(data, "base_lr", "1e-4"),
-            shape.text(ranks, "dim", ""),
-            shape.text(ranks, "alpha", ""),
-        )
-        return self._parsed(shape.text(data, "text"), asked)
-
-    def _parsed(self, text: str, asked: Asked) -> dict[str, Any]:
-        find_line = partial(line_of, text=text)
-        try:
-            parsed, read = parse(text, asked)
-        except OtherModelError as error:
-            named = [{"name": name, "title": page_model(name).blueprint.title} for name in error.fits]
-            return {**problems_json(error.problems, find_line), **({"fits": named} if named else {})}
-        except GridError as error:
-            return problems_json(error.problems, find_line)
-        state = read.state
-        is_plain = state.model.rows == page_model(asked.model).rows
-        return {
-            "form": parsed.form,
-            "state": state_json(state),
-            "model": None if is_plain else state.model.to_json(),
-            "notes": read.notes,
-            "lost": parsed.losses.lost,
-            "unknown": list(state.kept),
-        }
+        model = page_model(shape.text(data, "model", self.model)).name
+        run = (shape.text(data, "base_lr", "1e-4"), shape.text(ranks, "dim", ""), shape.text(ranks, "alpha", ""))
+        return _parsed(shape.text(data, "text"), model, *run)
 
     def save_preset(self, data: dict[str, Any]) -> dict[str, Any]:
         """Keeps a grid under a name of the user's own."""
@@ -149,11 +133,6 @@ class Page:
         name = page_model(shape.text(data, "model", self.model)).name
         self.own.delete(shape.text(data, "name"))
         return {"presets": presets_for(name, self.own)}
-
-    def write_profile(self, data: dict[str, Any]) -> dict[str, Any]:
-        """A profile for LRTool, which the browser saves."""
-        text = calculator.written_profile(shape.table(data, "fields"))
-        return {"text": text, "name": "lr_grid_profile.json"}
 
     def _file(self) -> EditedFile:
         if self.file is None:
@@ -199,3 +178,37 @@ def written(state: State) -> dict[str, Any]:
         return {**problems_json(error.problems), **answer}
     made["notices"] += texts.notices
     return {**answer, **made}
+
+
+# Each imports what it needs when it is asked: the page is there sooner.
+
+
+def _parsed(text: str, model: str, *run: str) -> dict[str, Any]:
+    from lr_grid.ui.parse_answer import parsed
+
+    return parsed(text, model, *run)
+
+
+def _recommend(data: dict[str, Any]) -> dict[str, Any]:
+    from lr_grid.ui.calculator import recommended
+
+    return recommended(data)
+
+
+def _read_profile(data: dict[str, Any]) -> dict[str, Any]:
+    from lr_grid.ui.calculator import read_profile
+
+    return {"fields": read_profile(shape.text(data, "text"))}
+
+
+def _write_profile(data: dict[str, Any]) -> dict[str, Any]:
+    """A profile for LRTool, which the browser saves."""
+    from lr_grid.ui.calculator import written_profile
+
+    return {"text": written_profile(shape.table(data, "fields")), "name": "lr_grid_profile.json"}
+
+
+def _view(data: dict[str, Any]) -> dict[str, Any]:
+    from lr_grid.ui.views import view
+
+    return view(data)

@@ -9,31 +9,20 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, Protocol
 
 from lr_grid.errors import GridError
-from lr_grid.ui.body import MOST
 from lr_grid.ui.handler import Handler
+from lr_grid.ui.route import Route
 from lr_grid.ui.security import Guard
 
 PORT = 8477
 TRIED = 50
 """How many ports are tried, from the one that was asked for."""
 MOST_CONNECTIONS = 64
-
-
-@dataclass(frozen=True)
-class Route:
-    """What stands behind an address of the API."""
-
-    answer: Callable[[dict[str, Any]], Any]
-    """A request's object -> the answer's. Raises GridError for what is wrong in it."""
-    most: int = MOST
-    """Bytes of a request's body."""
 
 
 class Pages(Protocol):

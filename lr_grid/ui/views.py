@@ -54,7 +54,8 @@ def _decoded(text: str) -> bytes:
 
 
 def _plan(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    from lr_grid.ui.parse import Asked, parse  # here: norms need none of it
+    from lr_grid.ui.parse import parse  # here: norms need none of it
+    from lr_grid.ui.parsed import Asked
     from lr_grid.ui.write import texts_of
 
     stacks = _stacks(data["stacks"])
