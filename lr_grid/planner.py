@@ -180,13 +180,16 @@ class _Calculator:
     def row(self, site: Site, facts: ModuleFacts) -> Row:
         _, _, part, stack, block, component = site
         rank, alpha, has_up, has_down, shapes, saved = facts
-        rank_why = self.grid.rank_why.get(site.name, "") if self.grid.rank_why else ""
-        if self.has_rules or site.name in self.grid.no_lora:
+        grid = self.grid
+        rank_why = grid.rank_why.get(site.name, "") if grid.rank_why else ""
+        if self.has_rules or site.name in grid.no_lora:
             lrs = self.lrs_of(site, has_up, has_down)
         else:
             kind = (part, stack, block, component, has_up, has_down)
-            known = self.known.get(kind)
-            lrs = self.known[kind] = known or self.lrs_of(site, has_up, has_down)
+            try:
+                lrs = self.known[kind]
+            except KeyError:
+                lrs = self.known[kind] = self.lrs_of(site, has_up, has_down)
         lr_down, lr_up, frozen, why, rule = lrs
         return Row(site, rank, alpha, lr_down, lr_up, frozen, why, rule, rank_why, () if frozen else shapes, saved)
 
