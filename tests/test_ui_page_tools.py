@@ -200,6 +200,7 @@ def test_the_calculator_recommends_by_rules_and_its_lr_becomes_the_base(grid):
     expect(result).to_contain_text("…")
     page.get_by_role("button", name="Use as base LR").click()
     typical = result.inner_text().split()[0]
+    grid.drawn()
     assert float(page.get_by_label("Base LR", exact=True).input_value()) == pytest.approx(float(typical), rel=0.05)
     grid.press("Control+z")
     expect(page.get_by_label("Base LR", exact=True)).to_have_value("1e-4")
