@@ -77,7 +77,7 @@ def test_500_states_are_the_same_after_writing_and_reading_them(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_text_that_was_read_and_written_says_the_same_again(model):
-    for seed in range(1000, 1100):
+    for seed in range(1000, 1050):
         state = random_state(random.Random(seed), model)
         once = texts_of(state)
         again = texts_of(parse(once.network_args, asked(state))[1].state)
@@ -88,7 +88,7 @@ def test_a_text_that_was_read_and_written_says_the_same_again(model):
 def test_every_cell_shows_the_lr_that_the_planner_gives_its_modules(model):
     shown = refused = 0
     sites = {site.name: site for site in sites_of(model).all}
-    for seed in range(2000, 2020):
+    for seed in range(2000, 2014):
         state = random_state(random.Random(seed), model)
         state.kept, state.component_dim, state.block_dims, state.base_lr = {}, {}, {}, number_text(BASE)
         state.component_alpha, state.block_alphas, state.dim, state.alpha = {}, {}, "16", "16"
@@ -116,8 +116,8 @@ def test_every_cell_shows_the_lr_that_the_planner_gives_its_modules(model):
             value is not None for stack in state.model.stacks for row in cells[stack].values() for value in row["lr"]
         )
         assert there == len(expected)
-    assert refused < 12
-    assert shown > 250
+    assert refused < 9
+    assert shown > 150
 
 
 def test_a_cell_is_component_times_curve_times_bar():
