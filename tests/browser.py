@@ -90,6 +90,7 @@ class Grid:
         self.errors: list[str] = []
         """What went wrong in the page's own code."""
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda said: "Content Security Policy" in said.text and self.errors.append(said.text))
         page.set_default_timeout(5000)
 
     @classmethod

@@ -126,6 +126,18 @@ def test_unknown_arguments_are_kept_listed_and_removed_only_by_hand(grid):
     expect(kept).to_contain_text("te_ffn_lr=1e-5")
 
 
+def test_arguments_that_bring_modules_bring_their_blocks_and_take_them_away(grid):
+    grid.choose("sdxl")
+    expect(grid.bar("unet", 2)).to_have_attribute("aria-valuetext", "no modules")
+    grid.paste("--network_args conv_dim=8 conv_alpha=4 block_lr_weight=unet_2:0.5")
+    expect(grid.bar("unet", 2)).to_have_attribute("aria-valuetext", "x0.5, learning rate 5e-5")
+    grid.page.get_by_role("button", name="Remove conv_alpha").click()
+    grid.page.get_by_role("button", name="Remove conv_dim").click()
+    expect(grid.bar("unet", 2)).to_have_attribute("aria-valuetext", "no modules")
+    grid.page.get_by_role("button", name="Undo").click()
+    expect(grid.bar("unet", 2)).to_have_attribute("aria-valuetext", "x0.5, learning rate 5e-5")
+
+
 def test_rules_that_only_python_reads_show_their_lrs(grid):
     grid.paste(r"--network_args 'module_lr=img_attn_qkv:4e-4'")
     cell = grid.cell("double", "self_attn", 2)

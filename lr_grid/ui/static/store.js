@@ -244,8 +244,34 @@ export async function checkNow() {
 	if (answer.cells) {
 		app.written = answer;
 		app.beyond = differing(answer.cells);
+		if (rowsDiffer(answer.cells)) await loadRows();
 	}
 	return draw();
+}
+
+/** Whether the run has modules where the page shows none, or the other way round (conv_dim and the like do that). */
+function rowsDiffer(cells) {
+	return app.model.stacks.some(({ name, rows }) => {
+		const own = cells[name] ?? {};
+		const same = ({ component, blocks }) =>
+			own[component]?.lr.every((lr, block) => (lr !== null) === (blocks === null || blocks.includes(block)));
+		return Object.keys(own).length !== rows.length || !rows.every(same);
+	});
+}
+
+let rowsOfLast = "";
+
+/** The model's rows under the state's arguments; asked for once for each of them. */
+async function loadRows() {
+	const { model, module, kept } = app.state;
+	const key = JSON.stringify([model, module, kept]);
+	if (key === rowsOfLast) return;
+	rowsOfLast = key;
+	const answer = await asked("model", { model, module, kept }, announce);
+	if (!answer || app.state.model !== model) return;
+	learn(answer.model, answer.presets);
+	follow();
+	check();
 }
 
 /** The cells where Python's LR is another than the page's (rules by regex, merged levels). */
