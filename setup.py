@@ -34,6 +34,7 @@ setup(
         "lr_grid.models": ["data/*.json", "data/encoders/*.json", "data/diffusers/*.json"],
         "lr_grid.presets": ["*.toml"],
         "lr_grid.training": ["arguments/*.json"],
+        "lr_grid.ui": ["static/*"],
     },
     python_requires=">=3.10",
     install_requires=["torch>=2.1", "safetensors>=0.4", "rich>=13", "tomli>=2; python_version < '3.11'"],
@@ -55,6 +56,9 @@ setup(
             "schedulefree>=1.4",
             "prodigy-plus-schedule-free>=1.9",
             "bitsandbytes>=0.45",
+            # The page's tests (they take the Chromium that is installed; no browser is downloaded).
+            "playwright>=1.40",
+            "axe-playwright-python>=0.1.4",
             "ruff>=0.6",
             "mypy>=1.10",
         ],

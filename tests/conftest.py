@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that `trainers` imports in every import mode of pytest
 
+from browser import Grid, Ui, browser, start
 from trainers.cache import TrainerUnavailable
 from trainers.musubi import Musubi
 from trainers.prepare import Installed, prepare
@@ -38,3 +41,45 @@ def _prepared(kind: type[Installed]) -> Installed:
         required = os.environ.get("LR_GRID_REQUIRE_TRAINERS", "0") not in ("", "0")
         outcome = pytest.fail if required else pytest.skip
         raise outcome.Exception(f"{kind.trainer.name} cannot be had: {reason}") from None
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium; where there is none, tests that need it are skipped."""
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ui(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    """``lr-grid ui``, on FLUX, without a file."""
+    running = start(tmp_path_factory.mktemp("config"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_page(chromium: Any, ui: Ui) -> Iterator[Grid]:
+    """A page that many tests use, one after the other."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    made = Grid.open(context, ui.url)
+    yield made
+    context.close()
+
+
+@pytest.fixture
+def grid(shared_page: Grid) -> Iterator[Grid]:
+    """The page on FLUX without any setting; a test that leaves an error in its console fails."""
+    shared_page.clear()
+    yield shared_page
+    assert not shared_page.errors
+
+
+@pytest.fixture
+def fresh(chromium: Any, ui: Ui) -> Iterator[Grid]:
+    """The same in a browser that knows nothing of other tests."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    made = Grid.open(context, ui.url)
+    yield made
+    context.close()
+    assert not made.errors

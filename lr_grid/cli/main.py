@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from lr_grid import __version__
 from lr_grid.errors import GridError
 
-COMMANDS = ("show", "check", "presets", "rehearse", "launch", "recommend", "convert", "norms", "demo")
+COMMANDS = ("show", "ui", "check", "presets", "rehearse", "launch", "recommend", "convert", "norms", "demo")
 """Modules of this package. Each has ``add_parser(commands)``, which sets the default ``run(args) -> int``; importing
 one must stay cheap: torch and the like are imported inside ``run``."""
 
@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="examples:\n"
         "  lr-grid demo                                             train a LoRA under a grid, here and now\n"
         "  lr-grid show --model flux --network_args ffn_lr=0.5x     what would train, at which LR\n"
+        "  lr-grid ui                                               shape a grid by hand, on a local page\n"
         "  lr-grid check train.toml                                 what is wrong with a training config\n"
         "  lr-grid rehearse -- accelerate launch SCRIPT --...       its first steps, without weights, on the CPU\n"
         "  lr-grid launch --grid g.toml -- accelerate launch ...    full fine-tuning with the trainer's own optimizer\n"

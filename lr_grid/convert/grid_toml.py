@@ -16,9 +16,9 @@ from lr_grid.keys import HINTS, is_grid_key, split_section
 from lr_grid.module_rules import parse_module_rules
 from lr_grid.values import NUMBER, Rate, flag, is_list, rate
 
-_BLOCK_KEYS = ("block_lr_weight", "block_lr", "block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas")
+BLOCK_KEYS = ("block_lr_weight", "block_lr", "block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas")
 _WIDTH = 100
-_COMMENTS = {
+COMMENTS = {
     "per_layer_lr": "what is not given takes the published defaults",
     "default_lr": "components without an LR of their own",
     "depth_strategy": "the curve over the blocks of a stack",
@@ -73,7 +73,7 @@ def write(arguments: Arguments, job: Job) -> str:
 
 
 def _commented(line: str, key: str) -> str:
-    comment = _COMMENTS.get(split_section(key)[1])
+    comment = COMMENTS.get(split_section(key)[1])
     return f"{line}  # {comment}" if comment and "\n" not in line else line
 
 
@@ -84,7 +84,7 @@ def _typed(key: str, value: Any) -> Any:
         return {str(item): _number(part) for item, part in value.items()}
     if name in ("per_layer_lr", "log_grad_norms"):
         return flag(value)
-    if name in _BLOCK_KEYS:
+    if name in BLOCK_KEYS:
         return _blocks(value)
     if name in MODULE_KEYS:
         rules = [(rule.pattern.pattern, str(rule.value)) for rule in parse_module_rules(value, _exact)]

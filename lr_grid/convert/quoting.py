@@ -24,7 +24,7 @@ def split_bash(text: str) -> list[str]:
     Raises: GridError for a quotation that never ends.
     """
     try:
-        return shlex.split(text)
+        return shlex.split(re.sub(r"\\\r?\n", "", text))  # shlex would take the newline for a word
     except ValueError as error:
         raise GridError([f"the command line cannot be read: {error}"]) from None
 

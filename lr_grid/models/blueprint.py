@@ -72,6 +72,18 @@ class Blueprint:
         return self.networks[0].modules[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What of a model in the catalogue is known without its layers."""
+
+    title: str
+    trainer: str
+    family: str
+    stacks: Mapping[str, int]
+    modules: tuple[str, ...]
+    """The network modules that adapt it: import paths, without the grid's."""
+
+
 @cache
 def load(name: str) -> Blueprint:
     """The model of a name in the catalogue. Raises: FileNotFoundError for another."""
@@ -81,10 +93,18 @@ def load(name: str) -> Blueprint:
     return Blueprint(name, data["title"], data["trainer"], layout, networks)
 
 
+@cache
+def outline(name: str) -> Outline:
+    """A model in the catalogue, without its layers."""
+    data = _read(name)
+    modules = tuple(module for network in data["networks"] for module in network["modules"])
+    return Outline(data["title"], data["trainer"], data["family"], dict(data["stacks"]), modules)
+
+
 def stacks_of(name: str) -> tuple[str, Mapping[str, int]]:
     """(title, stacks) of a model in the catalogue, without its layers."""
-    data = _read(name)
-    return data["title"], dict(data["stacks"])
+    found = outline(name)
+    return found.title, found.stacks
 
 
 @cache

@@ -73,12 +73,20 @@ def read_norms(name: str) -> NormsFile:
         ) from None
     except OSError as error:
         raise GridError([f"{name}: cannot be read: {error.strerror or error}"]) from None
+    return norms_of(name, data)
+
+
+def norms_of(name: str, data: bytes) -> NormsFile:
+    """The runs in the bytes of a norms file called ``name``.
+
+    Raises: GridError where they are none.
+    """
     if not data:
         raise GridError([f"{name}: is empty"])
     runs = _runs(name, data)
     if not runs:
         raise GridError([f"{name}: is no norms file (log_grad_norms=true writes <output_name>{SUFFIX})"])
-    return NormsFile(path, runs, len(data) - whole_bytes(data))
+    return NormsFile(Path(name).expanduser(), runs, len(data) - whole_bytes(data))
 
 
 def _runs(name: str, data: bytes) -> list[NormsRun]:

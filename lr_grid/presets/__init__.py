@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -56,11 +57,16 @@ def load_preset(name: str) -> Preset:
     wanted = name.strip().lower().replace("-", "_")
     if wanted not in names:
         raise ValueError(f"{name!r} is no preset; there are {', '.join(names)}.{did_you_mean(wanted, names)}")
-    text = (files(__name__) / f"{wanted}{_SUFFIX}").read_text(encoding="utf-8")
+    return _load(wanted)
+
+
+@cache
+def _load(name: str) -> Preset:
+    text = (files(__name__) / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
     data = tomllib.loads(text)
     about = data["about"]
     return Preset(
-        name=wanted,
+        name=name,
         title=about["title"],
         kind=about["kind"],
         models=tuple(about["models"]),

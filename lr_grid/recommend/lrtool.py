@@ -90,6 +90,11 @@ def statistics(configuration: Configuration) -> dict[str, Any]:
     problems = check(configuration)
     if problems:
         raise GridError(problems)
+    return statistics_at(configuration, configuration.slider_offset)
+
+
+def statistics_at(configuration: Configuration, offset: float) -> dict[str, Any]:
+    """The same at another offset, also one that LRTool's slider does not have; the configuration has to be right."""
     number = as_read(configuration)
     model = tables.MODELS[configuration.model]
     architecture = tables.ARCHITECTURES[model.architecture]
@@ -108,7 +113,7 @@ def statistics(configuration: Configuration) -> dict[str, Any]:
     target = model.base_energy * objective.energy
     divisor = factor * exposure * capacity * resolution * optimizer
     base_lr = target / divisor
-    adjusted_lr = base_lr * (1 + configuration.slider_offset)
+    adjusted_lr = base_lr * (1 + offset)
     delivered = adjusted_lr * divisor
     ratio = delivered / target
     deviation = abs(delivered - target) / target

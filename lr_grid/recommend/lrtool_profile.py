@@ -94,14 +94,19 @@ def _text(value: float | str) -> str:
     return str(value)
 
 
-def save(path: str, configuration: Configuration, statistics: Mapping[str, Any]) -> None:
-    """Writes a profile that LRTool loads.
-
-    Raises: GridError where it cannot be written.
-    """
+def text_of(configuration: Configuration, statistics: Mapping[str, Any]) -> str:
+    """A profile that LRTool loads."""
     profile = {
         "meta": {"app": "LRTool", "version": VERSION},
         "configuration": as_table(configuration),
         "statistics": dict(statistics),
     }
-    write_text(Path(path).expanduser(), json.dumps(profile, indent=4) + "\n")
+    return json.dumps(profile, indent=4) + "\n"
+
+
+def save(path: str, configuration: Configuration, statistics: Mapping[str, Any]) -> None:
+    """Writes a profile that LRTool loads.
+
+    Raises: GridError where it cannot be written.
+    """
+    write_text(Path(path).expanduser(), text_of(configuration, statistics))

@@ -1,0 +1,75 @@
+// Calls to the server: JSON both ways, the token from the address. Tells who listens when the server goes and returns.
+
+const token = new URLSearchParams(location.hash.slice(1)).get("t") ?? "";
+const RETRY_MS = 3000;
+
+/** "ok", "gone" (no answer), "refused" (wrong token). */
+export let connection = "ok";
+const listeners = [];
+
+export function onConnection(listener) {
+	listeners.push(listener);
+}
+
+function become(next) {
+	if (next === connection) return;
+	const before = connection;
+	connection = next;
+	if (next === "gone") setTimeout(retry, RETRY_MS);
+	for (const listener of listeners) listener(next, before);
+}
+
+async function retry() {
+	if (connection !== "gone") return;
+	try {
+		await call("ping");
+	} catch {
+		setTimeout(retry, RETRY_MS);
+	}
+}
+
+/** What went wrong, as a sentence for people. */
+export class CallError extends Error {}
+
+/** The answer of api/<name>; throws CallError where there is none. Problems of the grid are an answer. */
+export async function call(name, body = {}) {
+	let response;
+	try {
+		response = await fetch(`api/${name}`, {
+			method: "POST",
+			headers: { "Content-Type": "application/json", "X-Lr-Grid-Token": token },
+			body: JSON.stringify(body),
+		});
+	} catch {
+		become("gone");
+		throw new CallError("The server does not answer.");
+	}
+	if (response.status === 401) {
+		become("refused");
+		throw new CallError("The token of this address is not the server's.");
+	}
+	let answer = null;
+	try {
+		answer = await response.json();
+	} catch {
+		answer = null;
+	}
+	become("ok");
+	if (!response.ok || answer === null) {
+		throw new CallError(answer?.error ?? `The server answers ${response.status}.`);
+	}
+	return answer;
+}
+
+/** The answer, or null: what is wrong is told then, the grid's problems as well as the server's silence. */
+export async function asked(name, body, tell) {
+	try {
+		const answer = await call(name, body);
+		if (!answer.problems) return answer;
+		tell(answer.problems.map(({ text }) => text).join(" "));
+	} catch (error) {
+		if (!(error instanceof CallError)) throw error;
+		tell(error.message);
+	}
+	return null;
+}

@@ -1,0 +1,73 @@
+// A few words for building the page.
+
+/** An element: h("button", {class: "quiet", onclick: f, "aria-label": "Undo"}, "text", child). */
+export function h(tag, attributes = {}, ...children) {
+	const element = document.createElement(tag);
+	for (const [name, value] of Object.entries(attributes)) {
+		if (value === undefined || value === null || value === false) continue;
+		if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+		else element.setAttribute(name, value === true ? "" : value);
+	}
+	element.append(...children.filter((child) => child !== null && child !== undefined));
+	return element;
+}
+
+export const $ = (id) => document.getElementById(id);
+
+/** Sets text only where it differs: layout is not asked for nothing. */
+export function setText(element, text) {
+	if (element.textContent !== text) element.textContent = text;
+}
+
+export function setAttr(element, name, value) {
+	if (value === null || value === false) element.removeAttribute(name);
+	else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+}
+
+/** <option>s of a select, keeping its value where it is still there. */
+export function setOptions(select, options) {
+	const before = select.value;
+	select.replaceChildren(
+		...options.map((option) => {
+			const [value, text] = Array.isArray(option) ? option : [option, option];
+			return h("option", { value }, text);
+		}),
+	);
+	if (options.some((option) => (Array.isArray(option) ? option[0] : option) === before)) select.value = before;
+}
+
+/** Fills a box anew where what it shows is something else than before. */
+export function renew(box, data, make) {
+	const key = JSON.stringify(data);
+	if (box.dataset.key === key) return;
+	box.dataset.key = key;
+	box.replaceChildren(...make().filter((child) => child !== ""));
+}
+
+/** Calls later, once, after the last of many calls. */
+export function debounced(ms, action) {
+	let timer = 0;
+	const later = (...args) => {
+		clearTimeout(timer);
+		timer = setTimeout(() => action(...args), ms);
+	};
+	later.cancel = () => clearTimeout(timer);
+	return later;
+}
+
+/** Says something to those who listen instead of look. */
+export function announce(text) {
+	const region = $("live");
+	region.textContent = "";
+	region.textContent = text;
+}
+
+/** Saves text as a file through the browser. */
+export function download(name, text) {
+	const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+	const link = h("a", { href: url, download: name });
+	document.body.append(link);
+	link.click();
+	link.remove();
+	setTimeout(() => URL.revokeObjectURL(url), 10000);
+}

@@ -1,0 +1,298 @@
+// The one place that holds what the page shows. Everything else reads it, edits through it and is told.
+
+import { asked, call } from "./api.js";
+import { announce, debounced } from "./dom.js";
+import { Formula } from "./formula.js";
+import { History } from "./history.js";
+import { blank, gridKey } from "./state.js";
+import { argumentsOf, command, networkArgs, toml } from "./writer.js";
+
+const SAVED = "lr-grid-ui";
+const CHECK_MS = 250;
+
+export const app = {
+	model: null,
+	state: null,
+	formula: null,
+	history: null,
+	/** Cells as Python has them where the page's own formula does not reach: stack -> component -> block -> LR. */
+	beyond: {},
+	written: null,
+	texts: { network_args: "", toml: "", command: "" },
+	problems: [],
+	checked: false,
+	presets: [],
+	models: [],
+	file: null,
+	calculator: null,
+	view: "lr",
+	/** A run's plan or norms, read-only; null while a grid is edited. */
+	shown: null,
+	selection: new Set(),
+	focus: { stack: "", block: 0 },
+};
+
+const known = new Map();
+const listeners = [];
+let frame = 0;
+let rebuild = true;
+
+export function onChange(listener) {
+	listeners.push(listener);
+}
+
+/** Draws in the next frame, however often it is asked for. */
+export function draw(whole = false) {
+	rebuild ||= whole;
+	if (frame) return;
+	frame = requestAnimationFrame(() => {
+		frame = 0;
+		const all = rebuild;
+		rebuild = false;
+		for (const listener of listeners) listener(all);
+	});
+}
+
+/** After any change of the state: what follows from it. */
+function follow() {
+	app.formula = new Formula(app.state, app.model);
+	const words = argumentsOf(app.state, app.model);
+	app.texts = {
+		network_args: networkArgs(words),
+		toml: toml(words),
+		command: command(app.state, app.model, words),
+	};
+	app.checked = false;
+	draw();
+}
+
+/** A change that is not done yet (a drag): shown, not noted. */
+export function touch(change) {
+	change(app.state);
+	follow();
+}
+
+/** Notes what touch() did, as one step. */
+export function commit(word) {
+	follow();
+	if (app.history.push(app.state, word)) save();
+	check();
+}
+
+/** One whole change. */
+export function edit(word, change) {
+	change(app.state);
+	commit(word);
+}
+
+/** Takes back what touch() did since the last step. */
+export function revert() {
+	app.state = app.history.current();
+	follow();
+}
+
+function adopt(state) {
+	if (state.model !== app.model.name) useModel(known.get(state.model));
+	app.state = state;
+	app.beyond = {};
+	if (app.shown) draw(true);
+	app.shown = null;
+	follow();
+	save();
+	check();
+}
+
+/** Another state in one step; its model must be known. */
+export function replace(state, word) {
+	if (!known.has(state.model)) throw new Error(`model ${state.model} was not loaded`);
+	adopt(state);
+	app.history.push(state, word);
+	save();
+}
+
+export function undo() {
+	const state = app.history.undo();
+	if (state) adopt(state);
+	return Boolean(state);
+}
+
+export function redo() {
+	const state = app.history.redo();
+	if (state) adopt(state);
+	return Boolean(state);
+}
+
+function useModel(entry) {
+	app.model = entry.model;
+	app.presets = entry.presets;
+	app.selection.clear();
+	const [stack, block] = places()[0] ?? [app.model.stacks[0].name, 0];
+	app.focus = { stack, block };
+	draw(true);
+}
+
+/** Remembers a model's stacks and presets. */
+export function learn(model, presets) {
+	known.set(model.name, { model, presets: presets ?? known.get(model.name)?.presets ?? [] });
+	if (app.model?.name === model.name) {
+		app.model = model;
+		app.presets = known.get(model.name).presets;
+		draw(true);
+	}
+}
+
+/** Loads a model's stacks unless they are known. */
+export async function load(name) {
+	if (known.has(name)) return true;
+	const answer = await asked("model", { model: name }, announce);
+	if (answer) learn(answer.model, answer.presets);
+	return Boolean(answer);
+}
+
+/** A grid of another model, blank. */
+export function blankOf(name) {
+	const { base_lr, ranks } = app.state;
+	return blank(known.get(name).model, { base_lr, dim: ranks.dim, alpha: ranks.alpha });
+}
+
+export function begin(model, presets, state) {
+	learn(model, presets);
+	restart(model.name, state);
+}
+
+/** A state to begin with: nothing of before can be undone. */
+export function restart(name, state) {
+	useModel(known.get(name));
+	app.beyond = {};
+	app.state = state;
+	app.history = new History(state);
+	follow();
+}
+
+/** The preset that the grid is, "" for no setting at all, null for one of one's own ("Custom"). */
+export function presetName() {
+	const key = gridKey(app.state);
+	if (key === gridKey(blank(app.model))) return "";
+	return app.presets.find((preset) => preset.grid && gridKey(preset.grid) === key)?.name ?? null;
+}
+
+export function blocks() {
+	return app.model.stacks.flatMap(({ name, size }) => Array.from({ length: size }, (_, block) => [name, block]));
+}
+
+export const rowsOf = (stack) => app.model.stacks.find(({ name }) => name === stack).rows;
+
+/** Whether a block has any module. */
+export function hasModules(stack, block) {
+	return rowsOf(stack).some((row) => row.blocks === null || row.blocks.includes(block));
+}
+
+/** Every block with modules. */
+export const places = () => blocks().filter(([stack, block]) => hasModules(stack, block));
+
+const selected = () => places().filter(([stack, block]) => app.selection.has(`${stack}:${block}`));
+
+/** What a tool works on: the selected blocks, else all. */
+export const chosen = () => (app.selection.size ? selected() : places());
+
+/** What a key or a gesture on a block means: the selection where the block belongs to it, else the block. */
+export const meant = (stack, block) => (app.selection.has(`${stack}:${block}`) ? selected() : [[stack, block]]);
+
+export function select(list) {
+	app.selection = new Set(list.map(([stack, block]) => `${stack}:${block}`));
+	draw();
+}
+
+// ---- what survives a reload
+
+function save() {
+	try {
+		sessionStorage.setItem(SAVED, JSON.stringify({ state: app.state, view: app.view, file: app.file }));
+	} catch {
+		// A browser that stores nothing: the page works, a reload begins anew.
+	}
+}
+
+export { save };
+
+export function saved() {
+	try {
+		return JSON.parse(sessionStorage.getItem(SAVED));
+	} catch {
+		return null;
+	}
+}
+
+// ---- Python's word
+
+const checkLater = debounced(CHECK_MS, () => checkNow());
+
+export function check() {
+	checkLater();
+}
+
+/** Asks Python about the state; an answer to an older state is dropped. */
+export async function checkNow() {
+	checkLater.cancel();
+	const state = JSON.stringify(app.state);
+	const answer = await call("write", { state: app.state }).catch(() => null);
+	if (!answer) return draw();
+	if (state !== JSON.stringify(app.state)) return undefined;
+	app.problems = answer.problems ?? [];
+	app.checked = true;
+	for (const form of Object.keys(app.texts)) if (form in answer) app.texts[form] = answer[form];
+	if (answer.cells) {
+		app.written = answer;
+		app.beyond = differing(answer.cells);
+		if (rowsDiffer(answer.cells)) await loadRows();
+	}
+	return draw();
+}
+
+/** Whether the run has modules where the page shows none, or the other way round (conv_dim and the like do that). */
+function rowsDiffer(cells) {
+	return app.model.stacks.some(({ name, rows }) => {
+		const own = cells[name] ?? {};
+		const same = ({ component, blocks }) =>
+			own[component]?.lr.every((lr, block) => (lr !== null) === (blocks === null || blocks.includes(block)));
+		return Object.keys(own).length !== rows.length || !rows.every(same);
+	});
+}
+
+let rowsOfLast = "";
+
+/** The model's rows under the state's arguments; asked for once for each of them. */
+async function loadRows() {
+	const { model, module, kept } = app.state;
+	const key = JSON.stringify([model, module, kept]);
+	if (key === rowsOfLast) return;
+	rowsOfLast = key;
+	const answer = await asked("model", { model, module, kept }, announce);
+	if (!answer || app.state.model !== model) return;
+	learn(answer.model, answer.presets);
+	follow();
+	check();
+}
+
+/** The cells where Python's LR is another than the page's (rules by regex, merged levels). */
+function differing(cells) {
+	const result = {};
+	for (const [stack, rows] of Object.entries(cells)) {
+		for (const [component, { lr }] of Object.entries(rows)) {
+			lr.forEach((value, block) => {
+				if (value === null) return;
+				const own = stack ? app.formula.cell(stack, component, block) : app.formula.outside(component);
+				const same = !Array.isArray(value) && Math.abs(value - own) <= 1e-9 * Math.max(Math.abs(value), Math.abs(own));
+				if (!same) ((result[stack] ??= {})[component] ??= {})[block] = value;
+			});
+		}
+	}
+	return result;
+}
+
+/** Absolute LR of a cell, [lowest, highest] where its modules differ. */
+export function lrOf(stack, component, block) {
+	const beyond = app.beyond[stack]?.[component]?.[block];
+	if (beyond !== undefined && !app.formula.off.has(component) && !(stack && app.formula.isOff(stack, block))) return beyond;
+	return stack ? app.formula.cell(stack, component, block) : app.formula.outside(component);
+}

@@ -1,0 +1,203 @@
+// The text panel: three forms, written at once, checked by Python; text typed or pasted becomes the grid.
+
+import { call, connection } from "./api.js";
+import { $, announce, debounced, h, renew, setAttr, setText } from "./dom.js";
+import { app, draw, edit, learn, load, replace } from "./store.js";
+
+const FORMS = { network_args: "network_args", toml: "TOML", command: "command line" };
+let form = "network_args";
+let typed = null; // the text under the hand, while it is no grid yet
+let refused = null; // {text, problems, fits} of text that was no grid
+
+const read = debounced(250, () => parse($("words").value, false));
+
+export function startText() {
+	const tabs = Object.entries(FORMS).map(([name, title]) =>
+		h("button", { role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => choose(name) }, title),
+	);
+	$("tabs").append(...tabs);
+	$("tabs").addEventListener("keydown", (event) => {
+		const names = Object.keys(FORMS);
+		const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+		if (!by) return;
+		choose(names[(names.indexOf(form) + by + names.length) % names.length]);
+		$(`tab-${form}`).focus();
+	});
+	const box = $("words");
+	box.addEventListener("input", () => {
+		typed = box.value;
+		read();
+	});
+	box.addEventListener("blur", () => {
+		if (typed !== null && !refused) typed = null;
+		draw();
+	});
+	box.addEventListener("keydown", (event) => {
+		if (event.key === "Escape" && (refused || typed !== null)) restore();
+	});
+	$("copy").addEventListener("click", copyText);
+	document.addEventListener("paste", (event) => {
+		if (event.target.matches?.("input, textarea, select")) return;
+		const text = event.clipboardData?.getData("text/plain");
+		if (text?.trim()) parse(text, true);
+	});
+}
+
+function choose(name) {
+	form = name;
+	typed = null;
+	refused = null;
+	draw();
+}
+
+/** Gives up text that was no grid. */
+function restore() {
+	typed = null;
+	refused = null;
+	read.cancel();
+	$("words").value = app.texts[form];
+	draw();
+}
+
+async function copyText() {
+	const text = $("words").value;
+	try {
+		await navigator.clipboard.writeText(text);
+		say("Copied.");
+	} catch {
+		const box = $("words");
+		box.focus();
+		box.select();
+		say("The browser refuses the clipboard: the text is selected, copy it with Ctrl+C.");
+	}
+}
+
+let said = "";
+
+function say(text) {
+	said = text;
+	announce(text);
+	draw();
+	setTimeout(() => {
+		said = "";
+		draw();
+	}, 6000);
+}
+
+/** Text in any form as the grid. `whole`: it was pasted or opened, not typed here. True where it became one. */
+export async function parse(text, whole, model = app.state.model) {
+	read.cancel();
+	const { base_lr, ranks } = app.state;
+	const question = { text, model, base_lr, ranks: { dim: ranks.dim, alpha: ranks.alpha } };
+	const answer = await call("parse", question).catch(({ message }) => ({ problems: [{ text: `${message} The text was not read.` }] }));
+	if (answer.problems) {
+		refused = { problems: answer.problems, fits: answer.fits ?? [], text };
+		if (whole) announce("That text is no grid: see the problems.");
+		draw();
+		return false;
+	}
+	refused = null;
+	if (whole) typed = null;
+	const same = { ...answer.state };
+	if (!same.command.length) same.command = app.state.command;
+	if (!same.module) same.module = same.model === app.state.model ? app.state.module : "";
+	if (answer.model) learn(answer.model);
+	if (!(await load(same.model))) return false;
+	replace(same, whole ? "paste" : "type text");
+	seen = app.history.text;
+	notes = [...answer.lost, ...answer.notes];
+	if (whole) say(`Read as ${FORMS[answer.form] ?? answer.form}.`);
+	draw();
+	return true;
+}
+
+let notes = [];
+
+function refreshProblems() {
+	const items = refused ? refused.problems : app.problems;
+	const { fits = [], text: source } = refused ?? {};
+	renew($("problems"), [items, source], () => [
+		...items.map(({ text, line }) => h("p", { class: "problem" }, line ? h("b", {}, `line ${line}: `) : null, text)),
+		...fits.map(({ name, title }) => h("button", { onclick: () => switchTo(name, source) }, `Switch to ${title} (${name})`)),
+		refused ? h("button", { onclick: restore }, "Back to the last good text") : "",
+	]);
+}
+
+async function switchTo(name, text) {
+	if (await parse(text, true, name)) announce(`The model is ${name} now.`);
+}
+
+function refreshKept() {
+	const words = Object.entries(app.state.kept);
+	const own = app.state.command;
+	const chip = (title, text, label, drop) =>
+		h("span", { class: "chip", title }, text, h("button", { "aria-label": label, onclick: () => edit(label, drop) }, "×"));
+	renew($("kept"), [words, own], () => [
+		words.length ? h("span", { class: "what" }, "Kept as they are: ") : "",
+		...words.map(([name, value]) => {
+			const short = value.length > 40 ? `${value.slice(0, 37)}…` : value;
+			return chip(`${name}=${value}`, `${name}=${short}`, `Remove ${name}`, (state) => delete state.kept[name]);
+		}),
+		own.length
+			? chip(own.join(" "), `command line of ${own.length} words`, "Forget the command line", (state) => (state.command = []))
+			: "",
+	]);
+}
+
+function refreshNotices() {
+	const items = [...new Set([...notes, ...(app.problems.length ? [] : (app.written?.notices ?? []))])];
+	renew($("notices"), items, () => {
+		if (!items.length) return [];
+		const list = h("ul", {}, ...items.map((text) => h("li", {}, text)));
+		const title = `${items.length} note${items.length > 1 ? "s" : ""}`;
+		return [h("details", { open: items.length < 4 }, h("summary", {}, title), list)];
+	});
+}
+
+function status() {
+	if (refused) return "Not read: the grid is as it was.";
+	if (said) return said;
+	if (connection !== "ok") return "Written by the page; not checked.";
+	if (app.problems.length) return "The run would refuse this grid.";
+	if (!app.checked) return "Checking…";
+	const { groups, parameters } = app.written ?? {};
+	const size = parameters ? `, ${parameters.toLocaleString("en")} parameters` : "";
+	return `Checked: ${groups} optimizer group${groups === 1 ? "" : "s"}${size}.`;
+}
+
+let seen = "";
+
+/** After any other change of the grid, text that was refused has had its time, and so have notes on what was read. */
+function notice() {
+	const now = app.history.text;
+	if (now === seen) return;
+	seen = now;
+	said = "";
+	notes = [];
+	if (document.activeElement === $("words")) return;
+	refused = null;
+	typed = null;
+}
+
+export function refreshText() {
+	notice();
+	for (const name of Object.keys(FORMS)) {
+		const tab = $(`tab-${name}`);
+		setAttr(tab, "aria-selected", String(name === form));
+		setAttr(tab, "tabindex", name === form ? 0 : -1);
+	}
+	setAttr($("panel"), "aria-labelledby", `tab-${form}`);
+	const box = $("words");
+	const text = app.texts[form];
+	const mine = document.activeElement === box || (refused && typed !== null);
+	if (!mine && box.value !== text) box.value = text;
+	const rows = Math.min(12, Math.max(3, box.value.split("\n").length));
+	if (box.rows !== rows) box.rows = rows;
+	box.placeholder = "No setting: everything trains at the base LR. Paste network_args, TOML, a command line or another tool's grid here.";
+	setAttr(box, "aria-invalid", refused ? "true" : null);
+	setText($("status"), status());
+	refreshProblems();
+	refreshKept();
+	refreshNotices();
+}
+
