@@ -12,6 +12,7 @@ from browser import Grid, start
 from playwright.sync_api import expect
 
 from lr_grid.cli.main import main
+from lr_grid.ui.models import page_model
 
 NORMS = Path(__file__).parent.parent / "docs" / "norms_example.lr_grid.norms"
 
@@ -44,6 +45,24 @@ def test_a_reload_restores_grid_view_and_model(fresh):
     expect(fresh.page.get_by_label("LoRA+", exact=True)).to_be_checked()
     fresh.page.get_by_role("button", name="Undo").click()
     expect(fresh.page.get_by_label("Model", exact=True)).to_have_value("wan-14b")
+
+
+@pytest.mark.parametrize("kept", ["{", '{"state": {"model": "no-such"}}', '{"state": {"model": "sdxl", "weights": 3}}'])
+def test_a_reload_survives_what_another_version_kept(fresh, kept):
+    fresh.page.evaluate("kept => sessionStorage.setItem('lr-grid-ui', kept)", kept)
+    fresh.page.reload()
+    fresh.settled()
+    expect(fresh.page.locator("#summary")).to_contain_text("blocks on")
+
+
+@pytest.mark.parametrize("name", ["hidream-o1", "krea2", "framepack", "diffusers/wan-2.1-vace-14b"])
+def test_models_of_every_shape_are_drawn_and_checked(grid, name):
+    grid.choose(name)
+    model = page_model(name)
+    for stack, size in model.stacks.items():
+        expect(grid.page.locator(f'.col[data-stack="{stack}"]')).to_have_count(size if model.rows[stack] else 0)
+    expect(grid.page.locator('.strip[aria-labelledby="stack-outside"]')).to_have_count(1 if model.outside else 0)
+    expect(grid.status).to_contain_text("Checked")
 
 
 def test_without_its_server_editing_and_copying_go_on_and_the_page_comes_back_with_it(chromium, tmp_path):

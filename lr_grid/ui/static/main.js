@@ -8,7 +8,7 @@ import { startGestures } from "./gestures.js";
 import { refreshHeader, startHeader } from "./header.js";
 import { startKeyboard } from "./keyboard.js";
 import { LORAPLUS, LR, RANK } from "./lens.js";
-import { app, begin, check, checkNow, draw, load, onChange, replace, save, saved } from "./store.js";
+import { app, begin, check, checkNow, draw, load, onChange, replace, restart, save, saved } from "./store.js";
 import { buildStrips, refreshStrips, startStrips } from "./strips.js";
 import { refreshText, startText } from "./text.js";
 import { useGrammar } from "./writer.js";
@@ -71,6 +71,7 @@ async function start() {
 	let answer;
 	try {
 		answer = await call("start", { model: before?.state?.model ?? null });
+		if (!answer.model) answer = await call("start"); // what was kept is of another version
 	} catch (error) {
 		if (!(error instanceof CallError)) throw error;
 		if (connection === "ok") $("banner").replaceChildren(h("p", {}, error.message));
@@ -93,7 +94,7 @@ async function start() {
 	$("strips").addEventListener("pointerover", refreshReadout);
 	$("strips").addEventListener("focusin", refreshReadout);
 	onChange(drawAll);
-	await restore(before, answer);
+	await restore(before, answer).catch(() => restart(answer.model.name, answer.state));
 	if (answer.problems?.length) {
 		$("banner").replaceChildren(h("p", {}, answer.problems.map(({ text }) => text).join(" ")));
 	}
@@ -107,8 +108,8 @@ async function restore(before, answer) {
 	const sameFile = (before.file?.name ?? "") === (answer.file?.name ?? "");
 	if (!sameFile || !(await load(before.state.model))) return;
 	if (before.file && answer.file) app.file.etag = before.file.etag;
-	app.view = before.view;
 	if (JSON.stringify(before.state) !== JSON.stringify(app.state)) replace(before.state, "before the reload");
+	if (["loraplus", "rank"].includes(before.view)) app.view = before.view;
 }
 
 start();
