@@ -117,7 +117,7 @@ class Grid:
               store.app.selection.clear();
               store.restart("flux-dev", blank({ name: "flux-dev", stacks: FLUX }));
               document.getElementById("tab-network_args").click();
-              await store.checkNow();
+              await (await import("./check.js")).checkNow();
               await new Promise(requestAnimationFrame);
             }"""
         )

@@ -2,16 +2,17 @@
 
 import { CallError, call, connection, onConnection } from "./api.js";
 import { refreshCalculator, startCalculator } from "./calculator.js";
+import { check, checkNow } from "./check.js";
 import { $, announce, h, setAttr } from "./dom.js";
 import { openFile, refreshShown, saveFile, startFiles } from "./files.js";
 import { startGestures } from "./gestures.js";
 import { refreshHeader, startHeader } from "./header.js";
 import { startKeyboard } from "./keyboard.js";
 import { LORAPLUS, LR, RANK } from "./lens.js";
-import { app, begin, check, checkNow, draw, load, onChange, replace, restart, save, saved } from "./store.js";
+import { app, begin, draw, load, onChange, onStep, replace, restart, save, saved } from "./store.js";
 import { buildStrips, refreshStrips, startStrips } from "./strips.js";
 import { refreshText, startText } from "./text.js";
-import { useGrammar } from "./writer.js";
+import { useGrammar } from "./toml.js";
 import { makeLegend, makeTools, refreshReadout, refreshTools } from "./tools.js";
 
 function makeViews() {
@@ -94,6 +95,7 @@ async function start() {
 	$("strips").addEventListener("pointerover", refreshReadout);
 	$("strips").addEventListener("focusin", refreshReadout);
 	onChange(drawAll);
+	onStep(check);
 	await restore(before, answer).catch(() => restart(answer.model.name, answer.state));
 	if (answer.problems?.length) {
 		$("banner").replaceChildren(h("p", {}, answer.problems.map(({ text }) => text).join(" ")));
