@@ -77,3 +77,8 @@ def test_the_command_says_what_an_input_is(tmp_path, monkeypatch, capsys) -> Non
     monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffffn_lr = 1e-4\n"))
     assert main(["convert", "-", "--to", "args"]) == 0
     assert capsys.readouterr().out == "--network_args ffn_lr=0.0001\n"
+
+
+def test_a_line_that_goes_on_with_a_backslash_is_one_line():
+    text = "--network_args ffn_lr=2x \\\n  mod_lr=0 \\\r\n  'depth_strategy=linear'\n"
+    assert read(text, "args") == read("--network_args ffn_lr=2x mod_lr=0 depth_strategy=linear", "args")

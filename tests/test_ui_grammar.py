@@ -33,7 +33,7 @@ def with_lists(draw: random.Random) -> dict:
 
 def test_a_grid_of_any_keys_gives_the_same_lrs_through_the_page():
     draw, compared = random.Random(3), 0
-    for _ in range(250):
+    for _ in range(150):
         grid = with_lists(draw)
         grid.pop("mod_dim", None)  # ranks are no part of this question
         try:
@@ -48,7 +48,7 @@ def test_a_grid_of_any_keys_gives_the_same_lrs_through_the_page():
             assert list(words_of(again)) == list(words_of(state))
             assert same(expected, module_lrs("flux-dev", dict(words_of(again)), "module"))
         compared += 1
-    assert compared > 150
+    assert compared > 80
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,33 @@ def test_every_server_has_a_token_of_its_own_that_cannot_be_guessed():
     assert Guard.of().token not in repr(Guard.of())
 
 
+def test_the_browser_that_is_opened_is_sent_on_to_the_page_once(client, monkeypatch):
+    monkeypatch.setattr(client.server, "guard", Guard.of())
+    guard = client.server.guard
+    assert client.send("GET", "/open?wrong").status == 403
+    assert client.send("HEAD", f"/open?{guard.ticket.code}").status == 405
+    assert client.send("GET", f"/open?{guard.ticket.code}", {"Host": "evil.example"}).status == 403
+    first = client.send("GET", f"/open?{guard.ticket.code}")
+    assert (first.status, first.headers["location"]) == (303, f"./#t={guard.token}")
+    assert first.headers["cache-control"] == "no-store"
+    again = client.send("GET", f"/open?{guard.ticket.code}")
+    assert again.status == 403
+    assert guard.token not in again.body.decode()
+
+
+def test_a_ticket_is_good_for_a_while_and_for_one_of_many():
+    late = Guard.of().ticket
+    late._until = 0.0
+    assert not late.use(late.code)
+    ticket, good = Guard.of().ticket, []
+    threads = [threading.Thread(target=lambda: good.append(ticket.use(ticket.code))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(good) == [False] * 7 + [True]
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [("LocalHost:80", "localhost"), ("[::1]:80", "::1"), ("a.b.", "a.b"), ("a/b", None), ("a:b", None)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from ui_server import serving
+from ui_states import random_state
 
 from lr_grid.convert.texts import read_toml
 from lr_grid.errors import GridError
@@ -20,6 +22,7 @@ from lr_grid.ui.edited import EditedFile
 from lr_grid.ui.places import settings_folder
 from lr_grid.ui.presets import OwnPresets
 from lr_grid.ui.toml_merge import merged
+from lr_grid.ui.write import texts_of
 
 OLD = """\
 # My grid, made with care.
@@ -235,6 +238,16 @@ def test_a_file_keeps_what_stands_beside_its_keys(old, new, expected):
     assert read_toml(text) == read_toml(new)
     if expected is not None:
         assert text == expected
+
+
+def test_a_file_means_the_new_grid_and_keeps_its_comments_whatever_the_two_grids_are():
+    for seed in range(60):
+        draw = random.Random(seed)
+        model = draw.choice(("flux-dev", "sdxl", "wan-14b"))
+        old, new = (texts_of(random_state(draw, model)).toml for _ in range(2))
+        text = merged(f"# mine\n{old}\n# the end", f"{new}\n") if old and new else "# mine"
+        assert text.startswith("# mine")
+        assert not (old and new) or read_toml(text) == read_toml(new)
 
 
 # Own presets

@@ -77,7 +77,7 @@ def test_500_states_are_the_same_after_writing_and_reading_them(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_text_that_was_read_and_written_says_the_same_again(model):
-    for seed in range(1000, 1100):
+    for seed in range(1000, 1050):
         state = random_state(random.Random(seed), model)
         once = texts_of(state)
         again = texts_of(parse(once.network_args, asked(state))[1].state)
@@ -88,7 +88,7 @@ def test_a_text_that_was_read_and_written_says_the_same_again(model):
 def test_every_cell_shows_the_lr_that_the_planner_gives_its_modules(model):
     shown = refused = 0
     sites = {site.name: site for site in sites_of(model).all}
-    for seed in range(2000, 2020):
+    for seed in range(2000, 2014):
         state = random_state(random.Random(seed), model)
         state.kept, state.component_dim, state.block_dims, state.base_lr = {}, {}, {}, number_text(BASE)
         state.component_alpha, state.block_alphas, state.dim, state.alpha = {}, {}, "16", "16"
@@ -116,8 +116,8 @@ def test_every_cell_shows_the_lr_that_the_planner_gives_its_modules(model):
             value is not None for stack in state.model.stacks for row in cells[stack].values() for value in row["lr"]
         )
         assert there == len(expected)
-    assert refused < 12
-    assert shown > 250
+    assert refused < 9
+    assert shown > 150
 
 
 def test_a_cell_is_component_times_curve_times_bar():
@@ -269,9 +269,10 @@ def test_kept_arguments_come_back_untouched():
 @pytest.mark.parametrize(
     "model", [name for name in model_names() if "/" not in name] + ["diffusers/sdxl", "diffusers/ltx-2"]
 )
-def test_every_cell_of_every_model_has_a_regex_of_its_own(model):
+def test_every_model_is_planned_and_every_cell_of_it_has_a_regex_of_its_own(model):
     page = page_model(model)
     assert page.names.keys() == page.cells.keys()
+    assert planned(State(page))["parameters"] > 0 or "/" in model
     network = find_model(model).networks[0]
     import re
 
@@ -337,6 +338,27 @@ def test_texts_are_written_also_where_the_run_refuses_them(name):
 def test_what_the_run_refuses_is_told(changes, told):
     with pytest.raises(GridError, match=told):
         planned(of(**changes))
+
+
+def test_states_with_any_text_in_any_place_are_planned_or_refused_in_words():
+    draw, refused = random.Random(3), 0
+    odd = ("", "x", "-1", "nan", "1e308", "1e400", "(", "a=b", "1,2", "a:1", "None", "0.5x", "9" * 400, "1e-320", "\0")
+    keys = ("conv_dim", "rank_dropout", "network_reg_lrs", "train_blocks", "module_lr", "rank_budget", "te_ffn_lr",
+            "base", "conv_block_dims", "te_block_lr_weight", "max_groups", "rank_strategy", "module_dims",
+            "down_lr_weight")  # fmt: skip
+    for _ in range(80):
+        data = state_json(random_state(draw, draw.choice((*MODELS, "sd15", "anima", "diffusers/sdxl"))))
+        data["kept"][draw.choice(keys)] = draw.choice(odd)
+        places = ((data, "base_lr"), (data["components"], "ffn"), (data["ranks"], "dim"), (data["loraplus"], "ffn"))
+        place, key = draw.choice(places)
+        place[key] = draw.choice(odd)
+        state = read_state(data)
+        texts_of(state)
+        try:
+            planned(state)
+        except GridError:
+            refused += 1
+    assert refused > 40
 
 
 def test_spoilt_texts_are_read_or_refused_in_words():

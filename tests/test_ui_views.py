@@ -18,6 +18,7 @@ from lr_grid.recommend.run_setup import Setup
 from lr_grid.report.jsonfile import plan_to_dict
 from lr_grid.ui import calculator, calculator_fields, launch
 from lr_grid.ui.planned import cells_of
+from lr_grid.ui.server import UiServer
 from lr_grid.ui.views import MOST_STEPS, view
 
 FIELDS = {
@@ -67,7 +68,8 @@ def test_lrtool_scores_the_lr_that_is_used_now():
     beyond = ask("lrtool", FIELDS, repr(best * 5))  # beyond LRTool's own slider
     assert beyond["implied_offset"] == pytest.approx(4)
     assert beyond["stability"] < off["stability"]
-    assert ask("lrtool", FIELDS, "")["stability"] is None
+    for none in ("", "x", "0", "-1", "1e300"):
+        assert ask("lrtool", FIELDS, none)["stability"] is None
 
 
 def test_the_offset_moves_lrtools_lr():
@@ -205,6 +207,25 @@ def test_the_terminal_shows_the_address_and_how_to_reach_it_from_elsewhere(monke
     assert "not" in launch.words("0.0.0.0", 8477, "T", ("10.0.0.2",))[1]
     assert "http://127.0.0.1:8477/" in launch.words("0.0.0.0", 8477, "T", ("10.0.0.2",))[0]
     assert any("my.hub.org" in line for line in launch.words("127.0.0.1", 1, "T", ("my.hub.org",)))
+
+
+def test_the_browsers_command_line_holds_no_token(monkeypatch, capsys):
+    opened = []
+
+    def serve(self):
+        opened.append(self.guard.token)
+
+    monkeypatch.setattr(launch, "open_browser", opened.append)
+    monkeypatch.setattr(launch, "has_display", lambda: True)
+    monkeypatch.setattr("signal.signal", lambda *args: None)
+    monkeypatch.setattr(UiServer, "serve_forever", serve)
+    monkeypatch.setattr(UiServer, "warm_up", lambda self: None)
+    assert main(["ui", "--port", "0"]) == 0
+    url, token = opened
+    assert url.startswith("http://127.0.0.1:")
+    assert "/open?" in url
+    assert token not in url
+    assert f"/#t={token}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

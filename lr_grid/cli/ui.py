@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     from lr_grid.ui import launch
     from lr_grid.ui.edited import EditedFile
+    from lr_grid.ui.handler import TICKET
     from lr_grid.ui.security import Guard, host_name
     from lr_grid.ui.server import PORT, listen
 
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         for line in launch.words(args.host, server.port, guard.token, tuple(args.allow_host)):
             print(line, flush=True)
         if not args.no_browser and launch.has_display():
-            launch.open_browser(launch.address(args.host, server.port, guard.token))
+            launch.open_browser(launch.address(args.host, server.port, f"{TICKET}?{guard.ticket.code}"))
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             server.serve_forever()

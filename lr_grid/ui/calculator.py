@@ -10,7 +10,7 @@ from typing import Any
 
 from lr_grid.errors import GridError, Problems
 from lr_grid.models.catalogue import model_names, plain
-from lr_grid.recommend import lrtool, lrtool_profile
+from lr_grid.recommend import bounds, lrtool, lrtool_profile
 from lr_grid.recommend.disagreements import Case, cases, disagreements
 from lr_grid.recommend.lrtool_limits import limits
 from lr_grid.recommend.models import find_lrtool_model
@@ -70,12 +70,13 @@ def recommended(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _base_lr(data: Mapping[str, Any]) -> float | None:
-    """The page's base LR; None where it is none."""
+    """The page's base LR; None where it is none that anybody trains with."""
     try:
         base = number(str(data.get("base_lr", "")).strip())
     except ValueError:
         return None
-    return base if base > 0 else None
+    low, high = bounds.LR
+    return base if low <= base <= high else None
 
 
 def _by_rules(args: Namespace, base: float | None) -> dict[str, Any]:

@@ -21,6 +21,8 @@ REQUEST_SECONDS = 20.0
 """For a whole request to arrive."""
 IDLE_SECONDS = 60.0
 """For the next request on a connection to begin."""
+TICKET = "open"
+"""The address that the browser is opened with; its query is the ticket."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -82,6 +84,8 @@ class Handler(BaseHTTPRequestHandler):
         path = self._path()
         if path.startswith(API):
             return self._api(path.removeprefix(API))
+        if path == f"/{TICKET}":
+            return self._by_ticket()
         file = static_files().get(path)
         if file is None:
             raise RequestError(404, "there is no such page")
@@ -90,6 +94,14 @@ class Handler(BaseHTTPRequestHandler):
         if self._has_body():
             raise RequestError(400, f"a {self.command} has no body")
         return self._file(file)
+
+    def _by_ticket(self) -> Answer:
+        """Sends the browser on to the page's whole address."""
+        if self.command != "GET":
+            raise RequestError(405, f"{self.command} is not for this address", {"Allow": "GET"})
+        if not self.server.guard.ticket.use(urlsplit(self.path).query):
+            raise RequestError(403, "this address was good for one use: open the one that the terminal shows")
+        return Answer(b"", "text/plain; charset=utf-8", 303, {"Location": f"./#t={self.server.guard.token}"})
 
     def _path(self) -> str:
         """The path, as it was sent: nothing is decoded, so nothing hides in it."""

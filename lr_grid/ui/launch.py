@@ -14,16 +14,16 @@ ANYWHERE = ("", "0.0.0.0", "::")
 """Hosts to listen on that stand for every network of the machine."""
 
 
-def address(host: str, port: int, token: str) -> str:
-    """The page's address. The token stands behind the #, which a browser sends to nobody."""
+def address(host: str, port: int, behind: str) -> str:
+    """The page's address, with ``behind`` at its end."""
     shown = "127.0.0.1" if host in ANYWHERE else host
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/#t={token}"
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/{behind}"
 
 
 def words(host: str, port: int, token: str, allowed: tuple[str, ...]) -> list[str]:
     """The lines for the terminal."""
-    url = address(host, port, token)
-    lines = [f"lr-grid ui: {url}"]
+    # The token stands behind the #, which a browser sends to nobody.
+    lines = [f"lr-grid ui: {address(host, port, f'#t={token}')}"]
     if host in ("127.0.0.1", "localhost", "::1"):
         forward = f"[::1]:{port}" if host == "::1" else f"127.0.0.1:{port}"
         with_user = f"{_user()}@{socket.gethostname()}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -34,6 +36,27 @@ def host_name(text: str) -> str | None:
     return (match["six"] or match["name"]).lower().rstrip(".") if match else None
 
 
+class Ticket:
+    """What the browser that the server opens is sent with in the token's place: other users of the machine can read a
+    browser's command line. It is good for one use, and not for long."""
+
+    SECONDS = 120.0
+
+    def __init__(self) -> None:
+        self.code: str = secrets.token_urlsafe(24)
+        self._until = time.monotonic() + self.SECONDS
+        self._lock = threading.Lock()
+
+    def use(self, given: str) -> bool:
+        """Whether it is the one, unused and in time. Once that was told, it is no longer."""
+        with self._lock:
+            right = secrets.compare_digest(given.encode("utf-8", "replace"), self.code.encode())
+            good = right and time.monotonic() < self._until
+            if right:
+                self._until = 0.0
+            return good
+
+
 @dataclass(frozen=True)
 class Guard:
     """What a request has to show."""
@@ -41,6 +64,7 @@ class Guard:
     names: frozenset[str]
     """Names of hosts under which the server answers. Any port: ``ssh -L`` may have chosen another one."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    ticket: Ticket = field(default_factory=Ticket, repr=False)
 
     @classmethod
     def of(cls, more: Iterable[str] = ()) -> Guard:

@@ -61,7 +61,11 @@ def _literal(text: str, value: Value) -> str:
 
 def _with_new(text: str, before: dict[str, Any], literals: dict[tuple[str, str], str]) -> str:
     """The text with the keys that it did not have."""
-    top = [f"{key} = {one}" for (section, key), one in literals.items() if not section and key not in before]
+    top = [
+        f"{key} = {one}"
+        for (section, key), one in literals.items()
+        if not section and isinstance(before.get(key, {}), dict)  # not there, or a table until now
+    ]
     if top:
         end = top_end(text)
         head = text[:end].rstrip()

@@ -135,7 +135,7 @@ def texts_of(state: State) -> Texts:
         try:
             toml = write_toml(dict(words), job).rstrip("\n")
             notices += job.losses.lost
-        except GridError:
+        except (GridError, OverflowError):
             pass  # what is wrong is told where the plan is made
     return Texts(line, toml, command_text(state, line), notices)
 
