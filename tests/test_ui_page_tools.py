@@ -174,6 +174,7 @@ def test_ranks_are_painted_typed_and_set_by_component(grid):
     expect(grid.cell("double", "ffn", 1)).to_have_class("cell zero")
     expect(grid.cell("single", "fused", 4)).to_have_text("8")
     grid.drag(("double", 2, 1), ("double", 7, 1), held="Control")
+    page.get_by_label("Shape", exact=True).select_option("linear")
     grid.field("Shape from", "32")
     grid.field("Shape to", "9")
     page.locator("#apply-shape").click()
