@@ -66,10 +66,9 @@ def test_models_of_every_shape_are_drawn_and_checked(grid, name):
 
 
 def test_without_its_server_editing_and_copying_go_on_and_the_page_comes_back_with_it(chromium, tmp_path):
-    ui = start(tmp_path)
     context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
-    grid = Grid.open(context, ui.url)
-    ui.stop()
+    with start(tmp_path) as ui:
+        grid = Grid.open(context, ui.url)
     grid.field("Learning rate of ffn", "2x")
     expect(grid.page.locator("#banner")).to_contain_text("The server is gone")
     grid.drag(("double", 3, 0))
@@ -166,12 +165,11 @@ def edited(chromium, tmp_path):
     """The page on ``--file``, and the file."""
     file = tmp_path / "mine.toml"
     file.write_text('ffn_lr = "2x"  # mine\n')
-    ui = start(tmp_path / "config", "--file", str(file))
-    context = chromium.new_context()
-    made = Grid.open(context, ui.url)
-    yield made, file
-    context.close()
-    ui.stop()
+    with start(tmp_path / "config", "--file", str(file)) as ui:
+        context = chromium.new_context()
+        made = Grid.open(context, ui.url)
+        yield made, file
+        context.close()
     assert not made.errors
 
 
