@@ -75,6 +75,7 @@ async function copyText() {
 let said = "";
 
 function say(text) {
+	notice(); // of a change that is not drawn yet
 	said = text;
 	announce(text);
 	draw();
