@@ -2,7 +2,7 @@
 
 import { asked, call } from "./api.js";
 import { announce, debounced } from "./dom.js";
-import { app, draw, follow, learn } from "./store.js";
+import { app, draw, showRows } from "./store.js";
 
 const CHECK_MS = 250;
 
@@ -41,18 +41,12 @@ function rowsDiffer(cells) {
 	});
 }
 
-let rowsOfLast = "";
-
-/** The model's rows under the state's arguments; asked for once for each of them. */
+/** The model's rows under the state's arguments. */
 async function loadRows() {
 	const { model, module, kept } = app.state;
-	const key = JSON.stringify([model, module, kept]);
-	if (key === rowsOfLast) return;
-	rowsOfLast = key;
 	const answer = await asked("model", { model, module, kept }, announce);
-	if (!answer || app.state.model !== model) return;
-	learn(answer.model, answer.presets);
-	follow();
+	if (!answer || JSON.stringify(answer.model) === JSON.stringify(app.model)) return;
+	showRows(answer.model);
 	check();
 }
 

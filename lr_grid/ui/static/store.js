@@ -61,7 +61,7 @@ export function draw(whole = false) {
 }
 
 /** After any change of the state: what follows from it. */
-export function follow() {
+function follow() {
 	app.formula = new Formula(app.state, app.model);
 	const words = argumentsOf(app.state, app.model);
 	app.texts = {
@@ -146,6 +146,14 @@ export function learn(model, presets) {
 		app.presets = known.get(model.name).presets;
 		draw(true);
 	}
+}
+
+/** Rows of the model of the moment, as the state's arguments make them. */
+export function showRows(model) {
+	if (app.model.name !== model.name) return;
+	app.model = model;
+	follow();
+	draw(true);
 }
 
 /** Loads a model's stacks unless they are known. */
