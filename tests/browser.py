@@ -61,6 +61,12 @@ class Ui:
         """Where it listens."""
         return int(self.url.partition("127.0.0.1:")[2].partition("/")[0])
 
+    def __enter__(self) -> Ui:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         """Ends it, as Ctrl-C does."""
         self.process.terminate()
@@ -117,7 +123,7 @@ class Grid:
               store.app.selection.clear();
               store.restart("flux-dev", blank({ name: "flux-dev", stacks: FLUX }));
               document.getElementById("tab-network_args").click();
-              await store.checkNow();
+              await (await import("./check.js")).checkNow();
               await new Promise(requestAnimationFrame);
             }"""
         )

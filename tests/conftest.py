@@ -53,9 +53,8 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def ui(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     """``lr-grid ui``, on FLUX, without a file."""
-    running = start(tmp_path_factory.mktemp("config"))
-    yield running
-    running.stop()
+    with start(tmp_path_factory.mktemp("config")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,8 @@ from lr_grid.ui.write import texts_of
 from lr_grid.values import rate
 
 WRITE = """async ([model, states]) => {
-  const { argumentsOf, command, networkArgs, toml } = await import("./writer.js");
+  const { argumentsOf, command, networkArgs } = await import("./writer.js");
+  const { toml } = await import("./toml.js");
   return states.map((state) => {
     const words = argumentsOf(state, model);
     return { network_args: networkArgs(words), toml: toml(words), command: command(state, model, words) };

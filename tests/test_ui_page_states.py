@@ -12,6 +12,7 @@ from browser import Grid, start
 from playwright.sync_api import expect
 
 from lr_grid.cli.main import main
+from lr_grid.ui.models import page_model
 
 NORMS = Path(__file__).parent.parent / "docs" / "norms_example.lr_grid.norms"
 
@@ -46,11 +47,28 @@ def test_a_reload_restores_grid_view_and_model(fresh):
     expect(fresh.page.get_by_label("Model", exact=True)).to_have_value("wan-14b")
 
 
+@pytest.mark.parametrize("kept", ["{", '{"state": {"model": "no-such"}}', '{"state": {"model": "sdxl", "weights": 3}}'])
+def test_a_reload_survives_what_another_version_kept(fresh, kept):
+    fresh.page.evaluate("kept => sessionStorage.setItem('lr-grid-ui', kept)", kept)
+    fresh.page.reload()
+    fresh.settled()
+    expect(fresh.page.locator("#summary")).to_contain_text("blocks on")
+
+
+@pytest.mark.parametrize("name", ["hidream-o1", "krea2", "framepack", "diffusers/wan-2.1-vace-14b"])
+def test_models_of_every_shape_are_drawn_and_checked(grid, name):
+    grid.choose(name)
+    model = page_model(name)
+    for stack, size in model.stacks.items():
+        expect(grid.page.locator(f'.col[data-stack="{stack}"]')).to_have_count(size if model.rows[stack] else 0)
+    expect(grid.page.locator('.strip[aria-labelledby="stack-outside"]')).to_have_count(1 if model.outside else 0)
+    expect(grid.status).to_contain_text("Checked")
+
+
 def test_without_its_server_editing_and_copying_go_on_and_the_page_comes_back_with_it(chromium, tmp_path):
-    ui = start(tmp_path)
     context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
-    grid = Grid.open(context, ui.url)
-    ui.stop()
+    with start(tmp_path) as ui:
+        grid = Grid.open(context, ui.url)
     grid.field("Learning rate of ffn", "2x")
     expect(grid.page.locator("#banner")).to_contain_text("The server is gone")
     grid.drag(("double", 3, 0))
@@ -147,12 +165,11 @@ def edited(chromium, tmp_path):
     """The page on ``--file``, and the file."""
     file = tmp_path / "mine.toml"
     file.write_text('ffn_lr = "2x"  # mine\n')
-    ui = start(tmp_path / "config", "--file", str(file))
-    context = chromium.new_context()
-    made = Grid.open(context, ui.url)
-    yield made, file
-    context.close()
-    ui.stop()
+    with start(tmp_path / "config", "--file", str(file)) as ui:
+        context = chromium.new_context()
+        made = Grid.open(context, ui.url)
+        yield made, file
+        context.close()
     assert not made.errors
 
 

@@ -173,6 +173,13 @@ def test_ranks_are_painted_typed_and_set_by_component(grid):
     expect(grid.cell("double", "ffn", 0)).to_have_text("32")
     expect(grid.cell("double", "ffn", 1)).to_have_class("cell zero")
     expect(grid.cell("single", "fused", 4)).to_have_text("8")
+    grid.drag(("double", 2, 1), ("double", 7, 1), held="Control")
+    page.get_by_label("Shape", exact=True).select_option("linear")
+    grid.field("Shape from", "32")
+    grid.field("Shape to", "9")
+    page.locator("#apply-shape").click()
+    ranks = [int(text.removeprefix("rank ")) for text in grid.says_all("double")[2:8]]
+    assert ranks == [32, 27, 23, 18, 14, 9]
 
 
 def test_the_summary_tells_range_and_how_many_blocks_are_on(grid):

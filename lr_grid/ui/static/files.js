@@ -2,7 +2,7 @@
 
 import { asked as ask, connection } from "./api.js";
 import { $, announce, download, h, setOptions } from "./dom.js";
-import { app, draw, learn, load, replace, save } from "./store.js";
+import { app, draw, load, replace, save, showRows } from "./store.js";
 import { parse } from "./text.js";
 
 const POLL_MS = 2000;
@@ -142,12 +142,12 @@ function outside(etag) {
 async function reload() {
 	const answer = await asked("file/read", {});
 	if (!answer) return;
-	if (answer.model) learn(answer.model);
 	if (!(await load(answer.state.model))) return;
 	app.file.etag = answer.etag;
 	changed = null;
 	$("banner").replaceChildren();
 	replace(answer.state, `load ${app.file.name}`);
+	if (answer.model) showRows(answer.model);
 }
 
 async function poll() {

@@ -121,7 +121,7 @@ export const RANK = {
 	name: "rank",
 	title: "Ranks",
 	top: 128,
-	marks: ["128", "", "0"],
+	marks: ["128", "8", "0"],
 	bar: (stack, block) => app.state.ranks.block_dims[stack]?.[block] ?? dim(),
 	height: (value) => (value === 0 ? 0 : Math.min(1, (1 + Math.log2(value)) / (1 + RANK_TOP))),
 	at: (height) => (height < 0.04 ? 0 : Math.max(1, Math.round(2 ** (height * (1 + RANK_TOP) - 1)))),
@@ -132,7 +132,7 @@ export const RANK = {
 		setSparse(state.ranks, ["block_dims", stack, block], value === dim() ? undefined : value);
 		state.ranks.block_dims ??= {};
 	},
-	add: (value, amount) => Math.max(0, value + amount),
+	add: (value, amount) => Math.max(0, Math.round(value + amount)),
 	times: (value, factor) => Math.max(0, Math.round(value * factor)),
 	steps: { plain: 1, shift: 4, alt: 1 },
 	get one() {

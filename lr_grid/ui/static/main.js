@@ -2,16 +2,17 @@
 
 import { CallError, call, connection, onConnection } from "./api.js";
 import { refreshCalculator, startCalculator } from "./calculator.js";
+import { check, checkNow } from "./check.js";
 import { $, announce, h, setAttr } from "./dom.js";
 import { openFile, refreshShown, saveFile, startFiles } from "./files.js";
 import { startGestures } from "./gestures.js";
 import { refreshHeader, startHeader } from "./header.js";
 import { startKeyboard } from "./keyboard.js";
 import { LORAPLUS, LR, RANK } from "./lens.js";
-import { app, begin, check, checkNow, draw, load, onChange, replace, save, saved } from "./store.js";
+import { app, begin, draw, load, onChange, onStep, replace, restart, save, saved } from "./store.js";
 import { buildStrips, refreshStrips, startStrips } from "./strips.js";
 import { refreshText, startText } from "./text.js";
-import { useGrammar } from "./writer.js";
+import { useGrammar } from "./toml.js";
 import { makeLegend, makeTools, refreshReadout, refreshTools } from "./tools.js";
 
 function makeViews() {
@@ -71,6 +72,7 @@ async function start() {
 	let answer;
 	try {
 		answer = await call("start", { model: before?.state?.model ?? null });
+		if (!answer.model) answer = await call("start"); // what was kept is of another version
 	} catch (error) {
 		if (!(error instanceof CallError)) throw error;
 		if (connection === "ok") $("banner").replaceChildren(h("p", {}, error.message));
@@ -93,7 +95,8 @@ async function start() {
 	$("strips").addEventListener("pointerover", refreshReadout);
 	$("strips").addEventListener("focusin", refreshReadout);
 	onChange(drawAll);
-	await restore(before, answer);
+	onStep(check);
+	await restore(before, answer).catch(() => restart(answer.model.name, answer.state));
 	if (answer.problems?.length) {
 		$("banner").replaceChildren(h("p", {}, answer.problems.map(({ text }) => text).join(" ")));
 	}
@@ -107,8 +110,8 @@ async function restore(before, answer) {
 	const sameFile = (before.file?.name ?? "") === (answer.file?.name ?? "");
 	if (!sameFile || !(await load(before.state.model))) return;
 	if (before.file && answer.file) app.file.etag = before.file.etag;
-	app.view = before.view;
 	if (JSON.stringify(before.state) !== JSON.stringify(app.state)) replace(before.state, "before the reload");
+	if (["loraplus", "rank"].includes(before.view)) app.view = before.view;
 }
 
 start();

@@ -1,14 +1,14 @@
 // The one place that holds what the page shows. Everything else reads it, edits through it and is told.
 
-import { asked, call } from "./api.js";
-import { announce, debounced } from "./dom.js";
+import { asked } from "./api.js";
+import { announce } from "./dom.js";
 import { Formula } from "./formula.js";
 import { History } from "./history.js";
 import { blank, gridKey } from "./state.js";
-import { argumentsOf, command, networkArgs, toml } from "./writer.js";
+import { toml } from "./toml.js";
+import { argumentsOf, command, networkArgs } from "./writer.js";
 
 const SAVED = "lr-grid-ui";
-const CHECK_MS = 250;
 
 export const app = {
 	model: null,
@@ -39,6 +39,13 @@ let rebuild = true;
 
 export function onChange(listener) {
 	listeners.push(listener);
+}
+
+let check = () => {};
+
+/** Who asks Python about a state that is new. */
+export function onStep(checker) {
+	check = checker;
 }
 
 /** Draws in the next frame, however often it is asked for. */
@@ -141,6 +148,14 @@ export function learn(model, presets) {
 	}
 }
 
+/** Rows of the model of the moment, as the state's arguments make them. */
+export function showRows(model) {
+	if (app.model.name !== model.name) return;
+	app.model = model;
+	follow();
+	draw(true);
+}
+
 /** Loads a model's stacks unless they are known. */
 export async function load(name) {
 	if (known.has(name)) return true;
@@ -221,73 +236,6 @@ export function saved() {
 	} catch {
 		return null;
 	}
-}
-
-// ---- Python's word
-
-const checkLater = debounced(CHECK_MS, () => checkNow());
-
-export function check() {
-	checkLater();
-}
-
-/** Asks Python about the state; an answer to an older state is dropped. */
-export async function checkNow() {
-	checkLater.cancel();
-	const state = JSON.stringify(app.state);
-	const answer = await call("write", { state: app.state }).catch(() => null);
-	if (!answer) return draw();
-	if (state !== JSON.stringify(app.state)) return undefined;
-	app.problems = answer.problems ?? [];
-	app.checked = true;
-	for (const form of Object.keys(app.texts)) if (form in answer) app.texts[form] = answer[form];
-	if (answer.cells) {
-		app.written = answer;
-		app.beyond = differing(answer.cells);
-		if (rowsDiffer(answer.cells)) await loadRows();
-	}
-	return draw();
-}
-
-/** Whether the run has modules where the page shows none, or the other way round (conv_dim and the like do that). */
-function rowsDiffer(cells) {
-	return app.model.stacks.some(({ name, rows }) => {
-		const own = cells[name] ?? {};
-		const same = ({ component, blocks }) =>
-			own[component]?.lr.every((lr, block) => (lr !== null) === (blocks === null || blocks.includes(block)));
-		return Object.keys(own).length !== rows.length || !rows.every(same);
-	});
-}
-
-let rowsOfLast = "";
-
-/** The model's rows under the state's arguments; asked for once for each of them. */
-async function loadRows() {
-	const { model, module, kept } = app.state;
-	const key = JSON.stringify([model, module, kept]);
-	if (key === rowsOfLast) return;
-	rowsOfLast = key;
-	const answer = await asked("model", { model, module, kept }, announce);
-	if (!answer || app.state.model !== model) return;
-	learn(answer.model, answer.presets);
-	follow();
-	check();
-}
-
-/** The cells where Python's LR is another than the page's (rules by regex, merged levels). */
-function differing(cells) {
-	const result = {};
-	for (const [stack, rows] of Object.entries(cells)) {
-		for (const [component, { lr }] of Object.entries(rows)) {
-			lr.forEach((value, block) => {
-				if (value === null) return;
-				const own = stack ? app.formula.cell(stack, component, block) : app.formula.outside(component);
-				const same = !Array.isArray(value) && Math.abs(value - own) <= 1e-9 * Math.max(Math.abs(value), Math.abs(own));
-				if (!same) ((result[stack] ??= {})[component] ??= {})[block] = value;
-			});
-		}
-	}
-	return result;
 }
 
 /** Absolute LR of a cell, [lowest, highest] where its modules differ. */

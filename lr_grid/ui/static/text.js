@@ -2,7 +2,7 @@
 
 import { call, connection } from "./api.js";
 import { $, announce, debounced, h, renew, setAttr, setText } from "./dom.js";
-import { app, draw, edit, learn, load, replace } from "./store.js";
+import { app, draw, edit, load, replace, showRows } from "./store.js";
 
 const FORMS = { network_args: "network_args", toml: "TOML", command: "command line" };
 let form = "network_args";
@@ -75,6 +75,7 @@ async function copyText() {
 let said = "";
 
 function say(text) {
+	notice(); // of a change that is not drawn yet
 	said = text;
 	announce(text);
 	draw();
@@ -101,9 +102,9 @@ export async function parse(text, whole, model = app.state.model) {
 	const same = { ...answer.state };
 	if (!same.command.length) same.command = app.state.command;
 	if (!same.module) same.module = same.model === app.state.model ? app.state.module : "";
-	if (answer.model) learn(answer.model);
 	if (!(await load(same.model))) return false;
 	replace(same, whole ? "paste" : "type text");
+	if (answer.model) showRows(answer.model);
 	seen = app.history.text;
 	notes = [...answer.lost, ...answer.notes];
 	if (whole) say(`Read as ${FORMS[answer.form] ?? answer.form}.`);
