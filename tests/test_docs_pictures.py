@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 DOCS = Path(__file__).parent.parent / "docs"
 SCRIPT = runpy.run_path(str(DOCS / "make_pictures.py"))
 LITTLE = (96, 96)
+PAGES = re.compile(r'^    "(ui_\w+)": ', re.MULTILINE)
 
 
 def look(file):
@@ -25,7 +27,9 @@ def look(file):
 
 
 def test_no_picture_is_without_its_source():
-    assert {file.name for file in DOCS.glob("*.png")} == set(SCRIPT["PICTURES"])
+    of_the_page = {f"{name}.png" for name in PAGES.findall((DOCS / "make_ui_pictures.py").read_text(encoding="utf-8"))}
+    assert of_the_page
+    assert {file.name for file in DOCS.glob("*.png")} == {*SCRIPT["PICTURES"], *of_the_page}
 
 
 @pytest.mark.parametrize("name", SCRIPT["PICTURES"])
