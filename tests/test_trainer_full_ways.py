@@ -21,6 +21,7 @@ from trainers.full_scripts import SCRIPTS, run_full
 
 pytestmark = pytest.mark.trainer
 
+CPU = "ACCELERATE_USE_CPU"
 BLOCK_LRS = [1e-3 * (0.5 + 0.05 * block) for block in range(23)]
 TE_LRS = {"CLIPTextModel": 2e-4, "CLIPTextModelWithProjection": 3e-4}
 
@@ -182,6 +183,15 @@ def test_it_is_bit_by_bit_as_by_hand_in_other_ways_of_training(request, tmp_path
     frozen = [tensor for tensor, lr in table.items() if lr == 0]
     other = by_hand(trainer, name, table, tmp_path, optimizer_args=EXACT, extra=options)
     assert_same_weights(result, other, frozen)
+
+
+@pytest.mark.parametrize("name", every("flux_train"))
+def test_two_processes_train_under_one_grid_that_is_told_once(sd_scripts, tmp_path, name):
+    two = {"launcher": ["torch.distributed.run", "--nproc_per_node=2", "--no_python"], "env": {CPU: "true"}}
+    result = under_grid(sd_scripts, name, GRIDS[name], tmp_path, steps=2, **two).expect_success()
+    assert "num batches per epoch / 1epochのバッチ数: 1" in result.text  # of two: each process has the other half
+    assert_moved_at(name, result, rates(GRIDS[name], result))
+    assert result.text.count("[lr_grid] model=") == result.text.count("[lr_grid] first step:") == 1
 
 
 @pytest.mark.parametrize("name", every("flux_train", "qwen_image_train"))
