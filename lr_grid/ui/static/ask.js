@@ -1,6 +1,6 @@
 // One question at a time, in the page's own dialog.
 
-import { $, h } from "./dom.js";
+import { $, button, h } from "./dom.js";
 
 /** Asks for text; null where the user gives it up. `check` gives a problem's words, or "". */
 export function ask(title, { value = "", check = () => "", yes = "OK", text = true } = {}) {
@@ -30,7 +30,7 @@ export function ask(title, { value = "", check = () => "", yes = "OK", text = tr
 			h("h2", { id: "ask-title" }, title),
 			text ? input : null,
 			wrong,
-			h("div", { class: "line" }, h("button", { type: "submit" }, yes), h("button", { type: "button", onclick: () => close(null) }, "Cancel")),
+			h("div", { class: "line" }, h("button", { type: "submit" }, yes), button("Cancel", () => close(null))),
 		);
 		dialog.replaceChildren(form);
 		dialog.oncancel = () => close(null);

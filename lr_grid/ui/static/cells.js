@@ -1,18 +1,12 @@
 // One cell of the heat rows with an LR of its own, by pointer and by keyboard.
 
+import { announce, where } from "./dom.js";
 import { lens } from "./lens.js";
 import { parseRate } from "./numbers.js";
 import { setSparse } from "./state.js";
 import { app, edit } from "./store.js";
 import { allStrips, stripOf, typeOver } from "./strips.js";
-import { announce } from "./dom.js";
 import { cellName } from "./writer.js";
-
-const placeOf = (cell) => ({
-	stack: cell.dataset.stack,
-	block: Number(cell.dataset.block),
-	index: Number(cell.dataset.row),
-});
 
 /** Sets a cell's own LR; "" takes it away. */
 function setCell(stack, component, block, text) {
@@ -24,7 +18,7 @@ function setCell(stack, component, block, text) {
 
 export function editCell(cell) {
 	focusCell(cell);
-	const { stack, block, index } = placeOf(cell);
+	const { stack, block, index } = where(cell);
 	if (!stack || !lens().cells) return;
 	const { row } = stripOf(stack).rows[index];
 	const { component } = row;
@@ -55,7 +49,7 @@ function focusCell(cell) {
 
 /** The next cell in a direction, across rows and strips. */
 function neighbour(cell, dx, dy) {
-	const { stack, block, index } = placeOf(cell);
+	const { stack, block, index } = where(cell);
 	const strips = allStrips().filter((strip) => strip.rows.length);
 	let at = strips.findIndex((strip) => strip.stack.name === stack);
 	let row = index;
@@ -94,7 +88,7 @@ export function cellKey(event, cell) {
 		return true;
 	}
 	if (event.key === "Delete" || event.key === "Backspace") {
-		const { stack, block, index } = placeOf(cell);
+		const { stack, block, index } = where(cell);
 		const component = stripOf(stack)?.rows[index].row.component;
 		if (app.state.cells[stack]?.[component]?.[block] !== undefined) setCell(stack, component, block, "");
 		return true;

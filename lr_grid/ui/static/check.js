@@ -2,6 +2,7 @@
 
 import { asked, call } from "./api.js";
 import { announce, debounced } from "./dom.js";
+import { reaches } from "./formula.js";
 import { app, draw, showRows } from "./store.js";
 
 const CHECK_MS = 250;
@@ -35,8 +36,8 @@ export async function checkNow() {
 function rowsDiffer(cells) {
 	return app.model.stacks.some(({ name, rows }) => {
 		const own = cells[name] ?? {};
-		const same = ({ component, blocks }) =>
-			own[component]?.lr.every((lr, block) => (lr !== null) === (blocks === null || blocks.includes(block)));
+		const same = (row) =>
+			own[row.component]?.lr.every((lr, block) => (lr !== null) === reaches(row, block));
 		return Object.keys(own).length !== rows.length || !rows.every(same);
 	});
 }

@@ -5,14 +5,21 @@ export function h(tag, attributes = {}, ...children) {
 	const element = document.createElement(tag);
 	for (const [name, value] of Object.entries(attributes)) {
 		if (value === undefined || value === null || value === false) continue;
-		if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+		if (name.startsWith("on")) on(element, name.slice(2), value);
 		else element.setAttribute(name, value === true ? "" : value);
 	}
 	element.append(...children.filter((child) => child !== null && child !== undefined));
 	return element;
 }
 
+export const button = (text, onclick, attributes) => h("button", { type: "button", onclick, ...attributes }, text);
+
 export const $ = (id) => document.getElementById(id);
+
+/** The place of a bar or a heat cell. */
+export const where = ({ dataset }) => ({ stack: dataset.stack, block: Number(dataset.block), index: Number(dataset.row) });
+
+export const on = (element, event, listener) => element.addEventListener(event, listener);
 
 /** Sets text only where it differs: layout is not asked for nothing. */
 export function setText(element, text) {
@@ -53,6 +60,11 @@ export function debounced(ms, action) {
 	};
 	later.cancel = () => clearTimeout(timer);
 	return later;
+}
+
+/** The line over everything: what went wrong, or nothing. */
+export function banner(...words) {
+	$("banner").replaceChildren(...(words.length ? [h("p", {}, ...words)] : []));
 }
 
 /** Says something to those who listen instead of look. */

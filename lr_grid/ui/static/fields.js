@@ -1,6 +1,6 @@
 // Text fields that take a value when it is right, and say what is allowed when it is not.
 
-import { announce, h } from "./dom.js";
+import { announce, h, on } from "./dom.js";
 import { app, edit } from "./store.js";
 
 /**
@@ -30,8 +30,8 @@ export function field(spec, keep, attributes = {}) {
 		spec.value = kept;
 		input.value = kept;
 	};
-	input.addEventListener("change", check);
-	input.addEventListener("keydown", (event) => {
+	on(input, "change", check);
+	on(input, "keydown", (event) => {
 		if (event.key === "Enter") check();
 		if (event.key === "Escape") {
 			input.value = spec.value;

@@ -40,6 +40,9 @@ export function shapeValue(name, t, from, to, peak) {
 	return rises ? from + (to - from) * factor : to + (from - to) * factor;
 }
 
+/** [0, 1, 2, ...] */
+export const range = (size) => [...Array(size).keys()];
+
 /** Stack -> depth factor of each block. (What depth_levels or max_groups merge is Python's to tell.) */
 function depthFactors(depth, model) {
 	const curve = CURVES[depth.strategy];
@@ -48,13 +51,14 @@ function depthFactors(depth, model) {
 	let offset = 0;
 	for (const { name, size } of model.stacks) {
 		const [start, of] = depth.scope === "model" ? [offset, total] : [0, size];
-		result[name] = Array.from({ length: size }, (_, i) =>
-			of <= 1 ? 1 : curve((start + i) / (of - 1), depth.min, depth.peak),
-		);
+		result[name] = range(size).map((i) => (of <= 1 ? 1 : curve((start + i) / (of - 1), depth.min, depth.peak)));
 		offset += size;
 	}
 	return result;
 }
+
+/** Whether a row has a cell in a block. */
+export const reaches = ({ blocks }, block) => blocks === null || blocks.includes(block);
 
 /** Everything that a state's LRs are made of, worked out once a change. */
 export class Formula {
@@ -130,8 +134,6 @@ export class Formula {
 	/** Whether anything of a block would train at weight 1: only such blocks can be named in settings. */
 	isLive(stack, block) {
 		if (this.isOff(stack.name, block)) return false;
-		return stack.rows.some(
-			(row) => (row.blocks === null || row.blocks.includes(block)) && this.cell(stack.name, row.component, block, 1) !== 0,
-		);
+		return stack.rows.some((row) => reaches(row, block) && this.cell(stack.name, row.component, block, 1) !== 0);
 	}
 }

@@ -1,9 +1,11 @@
 // The pointer on the bars: drag paints, Shift-drag ramps, Ctrl-drag selects, a drag on a selection moves all of it.
 
+import { on, where } from "./dom.js";
+import { range } from "./formula.js";
 import { lens } from "./lens.js";
 import { isOff, setOff } from "./state.js";
 import { focusBar, stripOf, typeOver } from "./strips.js";
-import { app, chosen, commit, draw, edit, hasModules, meant, revert, touch } from "./store.js";
+import { app, chosen, commit, draw, edit, hasModules, meant, revert, touch, turn } from "./store.js";
 import { editCell } from "./cells.js";
 
 let drag = null;
@@ -27,19 +29,18 @@ function spot(event) {
 }
 
 export function startGestures(place) {
-	place.addEventListener("pointerdown", down);
-	place.addEventListener("pointermove", (event) => drag && move(event));
-	place.addEventListener("pointerup", (event) => drag && up(event));
-	place.addEventListener("pointercancel", cancelDrag);
-	place.addEventListener("dblclick", doubled);
-	place.addEventListener("click", clicked);
+	on(place, "pointerdown", down);
+	on(place, "pointermove", (event) => drag && move(event));
+	on(place, "pointerup", (event) => drag && up(event));
+	on(place, "pointercancel", cancelDrag);
+	on(place, "dblclick", doubled);
+	on(place, "click", clicked);
 }
 
 function down(event) {
 	const column = event.target.closest(".col");
 	if (!column || event.button !== 0 || app.shown) return;
-	const stack = column.dataset.stack;
-	const block = Number(column.dataset.block);
+	const { stack, block } = where(column);
 	focusBar(stack, block);
 	if (event.target.closest(".id, .value")) return;
 	event.preventDefault();
@@ -125,7 +126,7 @@ function restore(state) {
 
 function between(a, b) {
 	const [low, high] = a < b ? [a, b] : [b, a];
-	return Array.from({ length: high - low + 1 }, (_, i) => low + i);
+	return range(high - low + 1).map((i) => low + i);
 }
 
 /** Every block between two spots, with the height in between. */
@@ -163,8 +164,6 @@ function doubled(event) {
 	});
 }
 
-const where = (element) => ({ stack: element.dataset.stack, block: Number(element.dataset.block) });
-
 function clicked(event) {
 	const cell = event.target.closest(".cell");
 	if (cell) return editCell(cell);
@@ -180,9 +179,7 @@ function clicked(event) {
 export function toggle(stack, block) {
 	const off = !isOff(app.state, stack, block);
 	const bars = meant(stack, block);
-	edit(`${bars.length > 1 ? `${bars.length} blocks` : `${stack} ${block}`} ${off ? "off" : "on"}`, (state) => {
-		for (const [s, b] of bars) setOff(state, s, b, off);
-	});
+	turn(bars, off, bars.length > 1 ? undefined : `${stack} ${block}`);
 }
 
 /** Lets a value be typed over a bar. */

@@ -1,6 +1,7 @@
 // The keys: on a bar, on a heat cell, anywhere.
 
 import { cellKey } from "./cells.js";
+import { on, where } from "./dom.js";
 import { cancelDrag, toggle, typeValue } from "./gestures.js";
 import { lens } from "./lens.js";
 import { isOff, setOff } from "./state.js";
@@ -10,7 +11,7 @@ import { focusBar } from "./strips.js";
 const isField = (element) => element.matches?.("input, textarea, select");
 
 export function startKeyboard({ openFile, saveFile }) {
-	document.addEventListener("keydown", (event) => {
+	on(document, "keydown", (event) => {
 		if (anywhere(event, openFile, saveFile)) return event.preventDefault();
 		const target = event.target;
 		if (isField(target)) return undefined;
@@ -72,8 +73,7 @@ const before = (stack, block) => places().filter(([s, b]) => s === stack && b < 
 const after = (stack, block) => places().filter(([s, b]) => s === stack && b > block).length;
 
 function barKey(event, column) {
-	const stack = column.dataset.stack;
-	const block = Number(column.dataset.block);
+	const { stack, block } = where(column);
 	const control = event.ctrlKey || event.metaKey;
 	const { steps } = lens();
 	const step = event.shiftKey ? steps.shift : event.altKey ? steps.alt : steps.plain;

@@ -2,9 +2,9 @@
 
 import { asked } from "./api.js";
 import { announce } from "./dom.js";
-import { Formula } from "./formula.js";
+import { Formula, range, reaches } from "./formula.js";
 import { History } from "./history.js";
-import { blank, gridKey } from "./state.js";
+import { blank, gridKey, setOff } from "./state.js";
 import { toml } from "./toml.js";
 import { argumentsOf, command, networkArgs } from "./writer.js";
 
@@ -117,17 +117,14 @@ export function replace(state, word) {
 	save();
 }
 
-export function undo() {
-	const state = app.history.undo();
+function step(by) {
+	const state = app.history.go(by);
 	if (state) adopt(state);
 	return Boolean(state);
 }
 
-export function redo() {
-	const state = app.history.redo();
-	if (state) adopt(state);
-	return Boolean(state);
-}
+export const undo = () => step(-1);
+export const redo = () => step(1);
 
 function useModel(entry) {
 	app.model = entry.model;
@@ -192,14 +189,14 @@ export function presetName() {
 }
 
 export function blocks() {
-	return app.model.stacks.flatMap(({ name, size }) => Array.from({ length: size }, (_, block) => [name, block]));
+	return app.model.stacks.flatMap(({ name, size }) => range(size).map((block) => [name, block]));
 }
 
 export const rowsOf = (stack) => app.model.stacks.find(({ name }) => name === stack).rows;
 
 /** Whether a block has any module. */
 export function hasModules(stack, block) {
-	return rowsOf(stack).some((row) => row.blocks === null || row.blocks.includes(block));
+	return rowsOf(stack).some((row) => reaches(row, block));
 }
 
 /** Every block with modules. */
@@ -218,17 +215,22 @@ export function select(list) {
 	draw();
 }
 
+/** Turns blocks off or on. */
+export function turn(bars, off, what = `${bars.length} blocks`) {
+	edit(`${what} ${off ? "off" : "on"}`, (state) => {
+		for (const [stack, block] of bars) setOff(state, stack, block, off);
+	});
+}
+
 // ---- what survives a reload
 
-function save() {
+export function save() {
 	try {
 		sessionStorage.setItem(SAVED, JSON.stringify({ state: app.state, view: app.view, file: app.file }));
 	} catch {
 		// A browser that stores nothing: the page works, a reload begins anew.
 	}
 }
-
-export { save };
 
 export function saved() {
 	try {

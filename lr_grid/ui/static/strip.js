@@ -2,6 +2,7 @@
 
 import { h, setAttr, setText } from "./dom.js";
 import { field } from "./fields.js";
+import { reaches } from "./formula.js";
 import { isOff, setComponentOff } from "./state.js";
 import { app, edit, hasModules } from "./store.js";
 
@@ -59,7 +60,7 @@ export class Strip {
 		else head.append(this.makeName(row), field(row.input, (text) => edit(row.input.label, (s) => row.input.set(s, text))));
 		const line = h("div", { class: "row", role: "row" }, head);
 		for (let block = 0; block < this.stack.size; block++) {
-			const there = row.blocks === null || row.blocks.includes(block);
+			const there = reaches(row, block);
 			const cell = there
 				? h("div", { class: "cell", role: "gridcell", tabindex: -1, "data-stack": this.stack.name, "data-block": block })
 				: h("div", { class: "gap", role: "presentation" });

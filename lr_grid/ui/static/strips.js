@@ -1,6 +1,6 @@
 // All strips and the tools card among them: how wide columns are, where the keyboard is, fields over a bar or a cell.
 
-import { h } from "./dom.js";
+import { h, on } from "./dom.js";
 import { lens } from "./lens.js";
 import { app } from "./store.js";
 import { Strip } from "./strip.js";
@@ -98,13 +98,13 @@ export function typeOver(anchor, label, text, done) {
 		input.remove();
 		if (back) (anchor.closest(".col") ?? anchor).focus();
 	};
-	input.addEventListener("keydown", (event) => {
+	on(input, "keydown", (event) => {
 		event.stopPropagation();
 		if (event.key === "Enter") finish(true, true);
 		if (event.key === "Escape") finish(false, true);
 		if (event.key === "Tab") finish(true, false);
 	});
-	input.addEventListener("blur", () => {
+	on(input, "blur", () => {
 		finish(true, false);
 		finish(false, false);
 	});

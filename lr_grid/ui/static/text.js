@@ -1,7 +1,7 @@
 // The text panel: three forms, written at once, checked by Python; text typed or pasted becomes the grid.
 
 import { call, connection } from "./api.js";
-import { $, announce, debounced, h, renew, setAttr, setText } from "./dom.js";
+import { $, announce, button, debounced, h, on, renew, setAttr, setText } from "./dom.js";
 import { app, draw, edit, load, replace, showRows } from "./store.js";
 
 const FORMS = { network_args: "network_args", toml: "TOML", command: "command line" };
@@ -13,10 +13,10 @@ const read = debounced(250, () => parse($("words").value, false));
 
 export function startText() {
 	const tabs = Object.entries(FORMS).map(([name, title]) =>
-		h("button", { role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => choose(name) }, title),
+		button(title, () => choose(name), { role: "tab", id: `tab-${name}`, "aria-controls": "panel" }),
 	);
 	$("tabs").append(...tabs);
-	$("tabs").addEventListener("keydown", (event) => {
+	on($("tabs"), "keydown", (event) => {
 		const names = Object.keys(FORMS);
 		const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
 		if (!by) return;
@@ -24,19 +24,19 @@ export function startText() {
 		$(`tab-${form}`).focus();
 	});
 	const box = $("words");
-	box.addEventListener("input", () => {
+	on(box, "input", () => {
 		typed = box.value;
 		read();
 	});
-	box.addEventListener("blur", () => {
+	on(box, "blur", () => {
 		if (typed !== null && !refused) typed = null;
 		draw();
 	});
-	box.addEventListener("keydown", (event) => {
+	on(box, "keydown", (event) => {
 		if (event.key === "Escape" && (refused || typed !== null)) restore();
 	});
-	$("copy").addEventListener("click", copyText);
-	document.addEventListener("paste", (event) => {
+	on($("copy"), "click", copyText);
+	on(document, "paste", (event) => {
 		if (event.target.matches?.("input, textarea, select")) return;
 		const text = event.clipboardData?.getData("text/plain");
 		if (text?.trim()) parse(text, true);
@@ -119,8 +119,8 @@ function refreshProblems() {
 	const { fits = [], text: source } = refused ?? {};
 	renew($("problems"), [items, source], () => [
 		...items.map(({ text, line }) => h("p", { class: "problem" }, line ? h("b", {}, `line ${line}: `) : null, text)),
-		...fits.map(({ name, title }) => h("button", { onclick: () => switchTo(name, source) }, `Switch to ${title} (${name})`)),
-		refused ? h("button", { onclick: restore }, "Back to the last good text") : "",
+		...fits.map(({ name, title }) => button(`Switch to ${title} (${name})`, () => switchTo(name, source))),
+		refused ? button("Back to the last good text", restore) : "",
 	]);
 }
 
@@ -132,7 +132,7 @@ function refreshKept() {
 	const words = Object.entries(app.state.kept);
 	const own = app.state.command;
 	const chip = (title, text, label, drop) =>
-		h("span", { class: "chip", title }, text, h("button", { "aria-label": label, onclick: () => edit(label, drop) }, "×"));
+		h("span", { class: "chip", title }, text, button("×", () => edit(label, drop), { "aria-label": label }));
 	renew($("kept"), [words, own], () => [
 		words.length ? h("span", { class: "what" }, "Kept as they are: ") : "",
 		...words.map(([name, value]) => {

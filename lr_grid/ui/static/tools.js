@@ -1,12 +1,12 @@
 // The tools card: what is selected, shapes from -> to, the depth curve, on and off, the readout, the keys.
 
-import { announce, h, setOptions, setText } from "./dom.js";
+import { announce, button, h, setOptions, setText, where } from "./dom.js";
 import { bound, field, refreshFields } from "./fields.js";
-import { CURVES, shapeValue } from "./formula.js";
+import { CURVES, reaches, shapeValue } from "./formula.js";
 import { lens, rankText, ratioText } from "./lens.js";
 import { lrText, parseNumber, timesText } from "./numbers.js";
-import { isOff, setOff } from "./state.js";
-import { app, chosen, draw, edit, hasModules, lrOf, places, rowsOf, select } from "./store.js";
+import { isOff } from "./state.js";
+import { app, chosen, draw, edit, hasModules, lrOf, places, rowsOf, select, turn } from "./store.js";
 
 const HINTS = [
 	["drag", "paint"],
@@ -25,7 +25,6 @@ const HINTS = [
 ];
 
 const nodes = {};
-const button = (text, onclick, attributes) => h("button", { type: "button", onclick, ...attributes }, text);
 const label = (text, input, name) => h("label", { class: name }, `${text} `, input);
 const what = (text) => h("span", { class: "what" }, text);
 const tool = (id, ...children) => h("div", { class: "tool", id }, ...children);
@@ -117,9 +116,7 @@ function setDepth(state, change) {
 function onOff() {
 	const bars = chosen();
 	const off = bars.some(([s, b]) => !isOff(app.state, s, b));
-	edit(`${bars.length} blocks ${off ? "off" : "on"}`, (state) => {
-		for (const [s, b] of bars) setOff(state, s, b, off);
-	});
+	turn(bars, off);
 }
 
 /** Sets the chosen blocks that are on. */
@@ -154,8 +151,7 @@ function readout() {
 	const cell = document.activeElement?.closest?.(".cell:hover, .cell:focus") ?? document.querySelector(".cell:hover");
 	if (cell) return cell.title;
 	const hovered = document.querySelector(".col:hover");
-	const stack = hovered?.dataset.stack ?? app.focus.stack;
-	const block = hovered ? Number(hovered.dataset.block) : app.focus.block;
+	const { stack, block } = hovered ? where(hovered) : app.focus;
 	if (!hasModules(stack, block)) return `${stack} ${block}: no modules`;
 	const view = lens();
 	const value = view.bar(stack, block);
@@ -205,7 +201,7 @@ export function summary() {
 		return lrs.push(...own) && own.length > 0;
 	};
 	const on = places().filter(([stack, block]) => {
-		const rows = rowsOf(stack).filter(({ blocks }) => blocks === null || blocks.includes(block));
+		const rows = rowsOf(stack).filter((row) => reaches(row, block));
 		return rows.filter(({ component }) => trains(stack, component, block)).length > 0;
 	}).length;
 	for (const component of app.model.outside) trains("", component, 0);

@@ -1,15 +1,13 @@
 // A state as settings: the fewest readable keys, in the three forms. A copy of the server's; a test holds both together.
 
-import { COMPONENTS, Formula } from "./formula.js";
+import { COMPONENTS, Formula, range, reaches } from "./formula.js";
 import { numberText } from "./numbers.js";
 
 /** Key -> text of --network_args, in the order they are written. */
 export function argumentsOf(state, model) {
 	const formula = new Formula(state, model);
 	const live = {};
-	for (const stack of model.stacks) {
-		live[stack.name] = Array.from({ length: stack.size }, (_, block) => formula.isLive(stack, block));
-	}
+	for (const stack of model.stacks) live[stack.name] = range(stack.size).map((block) => formula.isLive(stack, block));
 	const on = COMPONENTS.filter((component) => !state.components_off.includes(component));
 	const words = new Map();
 	const add = (key, value) => value && words.set(key, value);
@@ -30,7 +28,7 @@ export function argumentsOf(state, model) {
 		const off = state.off[stack.name] ?? [];
 		if (!off.length) continue;
 		const name = model.stacks.length > 1 ? `${stack.name}_block_indices` : "block_indices";
-		const rest = Array.from({ length: stack.size }, (_, i) => i).filter((i) => !off.includes(i));
+		const rest = range(stack.size).filter((i) => !off.includes(i));
 		if (off.length > rest.length) add(`train_${name}`, compact(rest) || "none");
 		else add(`exclude_${name}`, compact(off));
 	}
@@ -119,9 +117,7 @@ function sparseText(values, model, formula) {
 
 function isDead(stack, block, formula) {
 	if (formula.isOff(stack.name, block)) return true;
-	return !stack.rows.some(
-		(row) => !formula.off.has(row.component) && (row.blocks === null || row.blocks.includes(block)),
-	);
+	return !stack.rows.some((row) => !formula.off.has(row.component) && reaches(row, block));
 }
 
 /** The regex of module_lr that is one cell; null where the page has none. */
