@@ -1,4 +1,4 @@
-// Calls to the server: JSON both ways, the token from the address. Tells who listens when the server goes and returns.
+// Calls to the server, and who is told when it goes and returns.
 
 const token = new URLSearchParams(location.hash.slice(1)).get("t") ?? "";
 const RETRY_MS = 3000;
@@ -28,10 +28,9 @@ async function retry() {
 	}
 }
 
-/** What went wrong, as a sentence for people. */
 export class CallError extends Error {}
 
-/** The answer of api/<name>; throws CallError where there is none. Problems of the grid are an answer. */
+/** The answer of api/<name>, problems of the grid included; throws CallError where there is none. */
 export async function call(name, body = {}) {
 	let response;
 	try {
@@ -61,7 +60,7 @@ export async function call(name, body = {}) {
 	return answer;
 }
 
-/** The answer, or null: what is wrong is told then, the grid's problems as well as the server's silence. */
+/** The answer, or null where there is none or only problems: those are told. */
 export async function asked(name, body, tell) {
 	try {
 		const answer = await call(name, body);

@@ -31,13 +31,11 @@ export function startCalculator() {
 	});
 	on(box, "keydown", (event) => {
 		if (event.key !== "Escape") return;
-		box.hidden = true;
-		$("calculate").setAttribute("aria-expanded", "false");
+		$("calculate").click();
 		$("calculate").focus();
 	});
 }
 
-/** Options of the fields that have some. */
 function optionsOf(name) {
 	const known = app.calculator;
 	if (name === "optimizer") return method === "rules" ? known.optimizers : known.lrtool_optimizers;
@@ -104,7 +102,6 @@ async function calculate() {
 	if (JSON.stringify(question) === JSON.stringify(body())) show(found, problem);
 }
 
-/** Asks again where the base LR or the model changed. */
 export function refreshCalculator() {
 	const key = `${app.state.base_lr} ${app.model.name}`;
 	const box = $("calculator");

@@ -1,4 +1,4 @@
-// One cell of the heat rows with an LR of its own, by pointer and by keyboard.
+// A heat cell's own LR, by pointer and by keyboard.
 
 import { announce, where } from "./dom.js";
 import { lens } from "./lens.js";
@@ -8,7 +8,6 @@ import { app, edit } from "./store.js";
 import { allStrips, stripOf, typeOver } from "./strips.js";
 import { cellName } from "./writer.js";
 
-/** Sets a cell's own LR; "" takes it away. */
 function setCell(stack, component, block, text) {
 	edit(`${component} ${stack} ${block} ${text || "without an LR of its own"}`, (state) => {
 		setSparse(state, ["cells", stack, component, block], text);
@@ -47,7 +46,6 @@ function focusCell(cell) {
 	cell.focus();
 }
 
-/** The next cell in a direction, across rows and strips. */
 function neighbour(cell, dx, dy) {
 	const { stack, block, index } = where(cell);
 	const strips = allStrips().filter((strip) => strip.rows.length);

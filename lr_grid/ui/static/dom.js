@@ -1,6 +1,6 @@
 // A few words for building the page.
 
-/** An element: h("button", {class: "quiet", onclick: f, "aria-label": "Undo"}, "text", child). */
+/** An element: h("b", {class: "quiet", onclick: f}, "text", child). */
 export function h(tag, attributes = {}, ...children) {
 	const element = document.createElement(tag);
 	for (const [name, value] of Object.entries(attributes)) {
@@ -16,7 +16,6 @@ export const button = (text, onclick, attributes) => h("button", { type: "button
 
 export const $ = (id) => document.getElementById(id);
 
-/** The place of a bar or a heat cell. */
 export const where = ({ dataset }) => ({ stack: dataset.stack, block: Number(dataset.block), index: Number(dataset.row) });
 
 export const on = (element, event, listener) => element.addEventListener(event, listener);
@@ -31,7 +30,7 @@ export function setAttr(element, name, value) {
 	else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-/** <option>s of a select, keeping its value where it is still there. */
+/** A select's options; its value stays where it is among them. */
 export function setOptions(select, options) {
 	const before = select.value;
 	select.replaceChildren(
@@ -43,7 +42,7 @@ export function setOptions(select, options) {
 	if (options.some((option) => (Array.isArray(option) ? option[0] : option) === before)) select.value = before;
 }
 
-/** Fills a box anew where what it shows is something else than before. */
+/** Fills a box anew where its data changed. */
 export function renew(box, data, make) {
 	const key = JSON.stringify(data);
 	if (box.dataset.key === key) return;
@@ -51,7 +50,6 @@ export function renew(box, data, make) {
 	box.replaceChildren(...make().filter((child) => child !== ""));
 }
 
-/** Calls later, once, after the last of many calls. */
 export function debounced(ms, action) {
 	let timer = 0;
 	const later = (...args) => {
@@ -62,19 +60,18 @@ export function debounced(ms, action) {
 	return later;
 }
 
-/** The line over everything: what went wrong, or nothing. */
+/** What went wrong, or nothing, over everything. */
 export function banner(...words) {
 	$("banner").replaceChildren(...(words.length ? [h("p", {}, ...words)] : []));
 }
 
-/** Says something to those who listen instead of look. */
+/** For those who listen. */
 export function announce(text) {
 	const region = $("live");
 	region.textContent = "";
 	region.textContent = text;
 }
 
-/** Saves text as a file through the browser. */
 export function download(name, text) {
 	const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
 	const link = h("a", { href: url, download: name });

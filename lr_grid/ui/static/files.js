@@ -1,4 +1,4 @@
-// Files: opened and saved through the browser, or the one of --file through the server; a run's records as views.
+// Files of the browser, the one of --file, a run's records.
 
 import { asked as ask, connection } from "./api.js";
 import { $, announce, banner, button, download, h, on, setOptions } from "./dom.js";
@@ -29,8 +29,7 @@ async function read(file) {
 	if (file.name.endsWith(".norms")) return view({ name: file.name, base64: await base64(file) });
 	const text = await file.text();
 	if (/^\s*\{/.test(text) && /"modules"\s*:/.test(text) && /"cells"\s*:/.test(text)) return view({ name: file.name, text });
-	app.shown = null;
-	draw(true);
+	closeView();
 	return parse(text, true);
 }
 
@@ -41,14 +40,12 @@ async function base64(file) {
 	return btoa(text);
 }
 
-/** What a call says for people where it fails. */
 function tell(text) {
 	banner(text, " ", button("Close", () => banner()));
 }
 
 const asked = (name, body) => ask(name, body, tell);
 
-/** A run's plan or norms, read-only. */
 async function view(body) {
 	const shown = await asked("view", body);
 	if (!shown) return;
@@ -62,7 +59,6 @@ function closeView() {
 	draw(true);
 }
 
-/** The line over a read-only view. */
 export function refreshShown() {
 	const box = $("shown");
 	const { shown } = app;
@@ -70,8 +66,9 @@ export function refreshShown() {
 	$("views").hidden = Boolean(shown);
 	document.body.classList.toggle("showing", Boolean(shown));
 	if (!shown) return box.replaceChildren();
-	if (box.dataset.title === `${shown.title} ${shown.quantity ?? ""}` && box.children.length) return undefined;
-	box.dataset.title = `${shown.title} ${shown.quantity ?? ""}`;
+	const title = `${shown.title} ${shown.quantity ?? ""}`;
+	if (box.dataset.title === title && box.children.length) return undefined;
+	box.dataset.title = title;
 	const parts = [h("strong", {}, shown.title), h("span", {}, " read-only ")];
 	if (shown.kind === "norms") {
 		const select = h("select", { "aria-label": "Quantity" });

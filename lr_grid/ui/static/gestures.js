@@ -1,4 +1,4 @@
-// The pointer on the bars: drag paints, Shift-drag ramps, Ctrl-drag selects, a drag on a selection moves all of it.
+// The pointer on the bars: a drag paints, ramps (Shift), selects (Ctrl) or moves a selection.
 
 import { on, where } from "./dom.js";
 import { range } from "./formula.js";
@@ -20,7 +20,6 @@ export function cancelDrag() {
 
 const open = (stack, block) => hasModules(stack, block) && !isOff(app.state, stack, block);
 
-/** Where in a strip the pointer is: block, height 0..1. */
 function spot(event) {
 	const { left, width, top, bottom, size } = drag;
 	const block = Math.max(0, Math.min(size - 1, Math.floor(((event.clientX - left) / width) * size)));
@@ -101,7 +100,7 @@ function step(now) {
 	drag.last = now;
 }
 
-/** A selection as a whole: times what the grabbed bar is changed by (from 0: by as much). */
+/** Scales a selection as the grabbed bar (from 0: adds). */
 function shift(view, now) {
 	const height = Math.max(0, Math.min(1, view.height(drag.from) + now.height - drag.start.height));
 	const target = view.at(height);
@@ -118,7 +117,7 @@ function shift(view, now) {
 	});
 }
 
-/** The state as it was when the drag began, in place; the formula follows. */
+/** The state before the drag, in place. */
 function restore(state) {
 	Object.assign(state, structuredClone(drag.before));
 	touch(() => {});
@@ -129,7 +128,6 @@ function between(a, b) {
 	return range(high - low + 1).map((i) => low + i);
 }
 
-/** Every block between two spots, with the height in between. */
 function line(a, b, action) {
 	for (const block of between(a.block, b.block)) {
 		const t = a.block === b.block ? 1 : (block - a.block) / (b.block - a.block);
@@ -182,7 +180,6 @@ export function toggle(stack, block) {
 	turn(bars, off, bars.length > 1 ? undefined : `${stack} ${block}`);
 }
 
-/** Lets a value be typed over a bar. */
 export function typeValue(stack, block, first = "") {
 	const view = lens();
 	const { value } = stripOf(stack).cols[block];

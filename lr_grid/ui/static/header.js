@@ -74,7 +74,6 @@ async function presets(call_name, body, done) {
 	draw();
 }
 
-/** Options of the preset list, made anew where they differ. */
 function refreshPresets() {
 	const select = $("preset");
 	const now = presetName();
@@ -101,10 +100,10 @@ export function refreshHeader() {
 	if ($("model").value !== model) $("model").value = model;
 	setText($("summary"), summary());
 	const { undoWord, redoWord } = app.history;
-	setAttr($("undo"), "title", undoWord ? `Undo: ${undoWord}` : "Nothing to undo");
-	setAttr($("redo"), "title", redoWord ? `Redo: ${redoWord}` : "Nothing to redo");
-	setAttr($("undo"), "aria-disabled", String(!undoWord));
-	setAttr($("redo"), "aria-disabled", String(!redoWord));
+	for (const [id, title, word] of [["undo", "Undo", undoWord], ["redo", "Redo", redoWord]]) {
+		setAttr($(id), "title", word ? `${title}: ${word}` : `Nothing to ${id}`);
+		setAttr($(id), "aria-disabled", String(!word));
+	}
 	setText($("save"), app.file ? `Save ${app.file.name}` : "Save…");
 	refreshPresets();
 }

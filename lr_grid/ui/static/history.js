@@ -1,4 +1,4 @@
-// Undo and redo: states as text, each with a word for what led to it. Equal states make no step.
+// Undo and redo: states as text, each with what led to it.
 
 const MOST = 300;
 

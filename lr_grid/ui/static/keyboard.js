@@ -28,18 +28,16 @@ function anywhere(event, openFile, saveFile) {
 	if (event.key === "Escape" && cancelDrag()) return true;
 	if (!control || event.altKey) return false;
 	const key = event.key.toLowerCase();
-	if (key === "s") {
-		saveFile();
-		return true;
-	}
-	if (key === "o") {
-		openFile();
+	const file = { s: saveFile, o: openFile }[key];
+	if (file) {
+		file();
 		return true;
 	}
 	if (isField(event.target)) return false;
-	if (key === "z") return (event.shiftKey ? redo() : undo()) || true;
-	if (key === "y") return redo() || true;
-	return false;
+	if (key === "z" && !event.shiftKey) undo();
+	else if (key === "z" || key === "y") redo();
+	else return false;
+	return true;
 }
 
 function change(word, stack, block, next, turnsOn) {
@@ -68,7 +66,6 @@ function go(stack, block, by, extend) {
 	focusBar(...next);
 }
 
-/** How many blocks stand before, or after, a block in its stack. */
 const before = (stack, block) => places().filter(([s, b]) => s === stack && b < block).length;
 const after = (stack, block) => places().filter(([s, b]) => s === stack && b > block).length;
 

@@ -18,23 +18,15 @@ import { makeLegend, makeTools, refreshReadout, refreshTools } from "./tools.js"
 function makeViews() {
 	$("views").append(
 		...[LR, LORAPLUS, RANK].map(({ name, title }) =>
-			h(
-				"label",
-				{},
-				h("input", {
-					type: "radio",
-					name: "view",
-					value: name,
-					onchange: () => {
-						app.view = name;
-						save();
-						draw(true);
-					},
-				}),
-				title,
-			),
+			h("label", {}, h("input", { type: "radio", name: "view", value: name, onchange: () => show(name) }), title),
 		),
 	);
+}
+
+function show(name) {
+	app.view = name;
+	save();
+	draw(true);
 }
 
 function drawAll(whole) {
@@ -101,7 +93,7 @@ async function start() {
 	await checkNow();
 }
 
-/** What was on the page before a reload; of a file, only where it is the same one still. */
+/** The page before a reload, if its file is the same. */
 async function restore(before, answer) {
 	if (!before?.state) return;
 	const sameFile = (before.file?.name ?? "") === (answer.file?.name ?? "");

@@ -1,4 +1,4 @@
-// One strip: a stack's bars and, under them, a heat row for every component that it has.
+// A stack's bars and, under them, its components' heat rows.
 
 import { h, setAttr, setText } from "./dom.js";
 import { field } from "./fields.js";
@@ -6,20 +6,17 @@ import { reaches } from "./formula.js";
 import { isOff, setComponentOff } from "./state.js";
 import { app, edit, hasModules } from "./store.js";
 
-/** A strip, with its elements at hand. */
 export class Strip {
 	constructor(stack, view) {
 		this.stack = stack;
 		this.cols = [];
 		this.rows = [];
 		const title = `stack-${stack.name || "outside"}`;
-		this.element = h("section", { class: "strip", "aria-labelledby": title });
 		const count = stack.name ? ` ${stack.size} blocks` : "";
 		const heading = stack.name || "outside the blocks";
-		this.element.append(h("h2", { id: title }, heading, h("small", {}, count)));
 		this.scroller = h("div", { class: "scroller" });
-		this.element.append(this.scroller);
-		this.element.style.setProperty("--n", stack.size);
+		const head = h("h2", { id: title }, heading, h("small", {}, count));
+		this.element = h("section", { class: "strip", "aria-labelledby": title }, head, this.scroller);
 		if (stack.name && stack.rows.length && !view.readOnly) this.scroller.append(this.makeBars(view.marks));
 		this.grid = h("div", { class: "heat", role: "grid", "aria-label": `${heading}: ${view.title ?? "values"} by component` });
 		for (const row of stack.rows) for (const one of view.rows(row)) this.grid.append(this.makeRow(one, view));

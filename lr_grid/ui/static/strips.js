@@ -1,4 +1,4 @@
-// All strips and the tools card among them: how wide columns are, where the keyboard is, fields over a bar or a cell.
+// All strips, the focus among them, fields over a bar or a cell.
 
 import { h, on } from "./dom.js";
 import { lens } from "./lens.js";
@@ -14,7 +14,6 @@ let built = [];
 let place = null;
 let tools = null;
 
-/** Width of a column, in px, for a page so wide. */
 function columnWidth(available, stacks) {
 	const most = Math.max(...stacks.map((stack) => stack.size));
 	return Math.max(NARROWEST, Math.min(WIDEST, Math.floor((available - GUTTER - 26) / most)));
@@ -38,7 +37,6 @@ function stripStacks() {
 	return [...app.model.stacks, ...rest];
 }
 
-/** Builds the strips anew (another model, another view). */
 export function buildStrips() {
 	const view = lens();
 	const hadFocus = place.contains(document.activeElement) ? document.activeElement.className : "";
@@ -67,7 +65,6 @@ export function allStrips() {
 	return built;
 }
 
-/** Puts the keyboard on a block's bar. */
 export function focusBar(stack, block) {
 	app.focus = { stack, block };
 	const col = stripOf(stack)?.cols[block];

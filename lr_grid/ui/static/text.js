@@ -1,4 +1,4 @@
-// The text panel: three forms, written at once, checked by Python; text typed or pasted becomes the grid.
+// The text panel: a grid in three forms, and text that becomes one.
 
 import { call, connection } from "./api.js";
 import { $, announce, button, debounced, h, on, renew, setAttr, setText } from "./dom.js";
@@ -45,15 +45,12 @@ export function startText() {
 
 function choose(name) {
 	form = name;
-	typed = null;
-	refused = null;
+	typed = refused = null;
 	draw();
 }
 
-/** Gives up text that was no grid. */
 function restore() {
-	typed = null;
-	refused = null;
+	typed = refused = null;
 	read.cancel();
 	$("words").value = app.texts[form];
 	draw();
@@ -85,7 +82,7 @@ function say(text) {
 	}, 6000);
 }
 
-/** Text in any form as the grid. `whole`: it was pasted or opened, not typed here. True where it became one. */
+/** Text as the grid; `whole`: pasted or opened, not typed. True where it became one. */
 export async function parse(text, whole, model = app.state.model) {
 	read.cancel();
 	const { base_lr, ranks } = app.state;
@@ -168,7 +165,7 @@ function status() {
 
 let seen = "";
 
-/** After any other change of the grid, text that was refused has had its time, and so have notes on what was read. */
+/** Any other change of the grid ends refused text, and notes on what was read. */
 function notice() {
 	const now = app.history.text;
 	if (now === seen) return;
@@ -176,8 +173,7 @@ function notice() {
 	said = "";
 	notes = [];
 	if (document.activeElement === $("words")) return;
-	refused = null;
-	typed = null;
+	typed = refused = null;
 }
 
 export function refreshText() {

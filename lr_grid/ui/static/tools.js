@@ -1,4 +1,4 @@
-// The tools card: what is selected, shapes from -> to, the depth curve, on and off, the readout, the keys.
+// The tools card.
 
 import { announce, button, h, setOptions, setText, where } from "./dom.js";
 import { bound, field, refreshFields } from "./fields.js";
@@ -29,7 +29,7 @@ const label = (text, input, name) => h("label", { class: name }, `${text} `, inp
 const what = (text) => h("span", { class: "what" }, text);
 const tool = (id, ...children) => h("div", { class: "tool", id }, ...children);
 
-/** A parser of numbers from low to high, which keeps them as they were typed. */
+/** A parser of numbers from low to high, as typed. */
 const within = (low, high) => (text) => {
 	const value = parseNumber(text);
 	return value !== null && value >= low && value <= high ? text : null;
@@ -119,7 +119,6 @@ function onOff() {
 	turn(bars, off);
 }
 
-/** Sets the chosen blocks that are on. */
 function setAll(word, value) {
 	const bars = chosen().filter(([s, b]) => !isOff(app.state, s, b));
 	const view = lens();
@@ -178,7 +177,6 @@ export function refreshTools() {
 	refreshReadout();
 }
 
-/** The scale of the heat rows, in words and colours. */
 export function makeLegend(element) {
 	const chip = (name, text) => h("span", { class: "key" }, h("span", { class: `cell ${name}` }, ""), text);
 	element.append(

@@ -1,4 +1,4 @@
-// A state as settings: the fewest readable keys, in the three forms. A copy of the server's; a test holds both together.
+// A state as the fewest settings, as the server writes it; a test holds both together.
 
 import { COMPONENTS, Formula, range, reaches } from "./formula.js";
 import { numberText } from "./numbers.js";
@@ -46,7 +46,7 @@ export function argumentsOf(state, model) {
 	return words;
 }
 
-/** A list with the gaps of dead blocks filled by the live block before them, or the first live one. */
+/** Dead blocks take the value of the live one before, or the first. */
 function filled(values, live) {
 	const first = live.indexOf(true);
 	if (first < 0) return null;
@@ -96,7 +96,7 @@ function weightEntries(stack, values, live) {
 	return over.length < plain.length ? over : plain;
 }
 
-/** Values of some blocks, stretch by stretch; blocks that are off or without modules interrupt none. */
+/** Values by stretches, which dead blocks do not interrupt. */
 function sparseText(values, model, formula) {
 	const entries = [];
 	for (const stack of model.stacks) {
@@ -162,7 +162,6 @@ export function networkArgs(words) {
 	return `--network_args ${[...words].map(([key, value]) => quote(`${key}=${value}`)).join(" ")}`;
 }
 
-/** A whole command line, as far as one was pasted. */
 export function command(state, model, words) {
 	const own = state.command;
 	const both = own.some((word) => /^["']?--learning_rate(["']?$|=)/.test(word));
