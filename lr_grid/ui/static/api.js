@@ -13,19 +13,14 @@ export function onConnection(listener) {
 
 function become(next) {
 	if (next === connection) return;
-	const before = connection;
 	connection = next;
 	if (next === "gone") setTimeout(retry, RETRY_MS);
-	for (const listener of listeners) listener(next, before);
+	for (const listener of listeners) listener(next);
 }
 
 async function retry() {
 	if (connection !== "gone") return;
-	try {
-		await call("ping");
-	} catch {
-		setTimeout(retry, RETRY_MS);
-	}
+	await call("ping").catch(() => setTimeout(retry, RETRY_MS));
 }
 
 export class CallError extends Error {}
@@ -47,12 +42,7 @@ export async function call(name, body = {}) {
 		become("refused");
 		throw new CallError("The token of this address is not the server's.");
 	}
-	let answer = null;
-	try {
-		answer = await response.json();
-	} catch {
-		answer = null;
-	}
+	const answer = await response.json().catch(() => null);
 	become("ok");
 	if (!response.ok || answer === null) {
 		throw new CallError(answer?.error ?? `The server answers ${response.status}.`);

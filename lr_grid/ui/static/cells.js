@@ -74,22 +74,15 @@ export function cellKey(event, cell) {
 	if (event.key in MOVES) {
 		const next = neighbour(cell, ...MOVES[event.key]);
 		if (next) focusCell(next);
-		return true;
-	}
-	if (event.key === "Home" || event.key === "End") {
+	} else if (event.key === "Home" || event.key === "End") {
 		const cells = stripOf(cell.dataset.stack).rows[Number(cell.dataset.row)].cells.filter(Boolean);
 		focusCell(event.key === "Home" ? cells[0] : cells.at(-1));
-		return true;
-	}
-	if (event.key === "Enter") {
+	} else if (event.key === "Enter") {
 		editCell(cell);
-		return true;
-	}
-	if (event.key === "Delete" || event.key === "Backspace") {
+	} else if (event.key === "Delete" || event.key === "Backspace") {
 		const { stack, block, index } = where(cell);
 		const component = stripOf(stack)?.rows[index].row.component;
 		if (app.state.cells[stack]?.[component]?.[block] !== undefined) setCell(stack, component, block, "");
-		return true;
-	}
-	return false;
+	} else return false;
+	return true;
 }

@@ -18,13 +18,14 @@ export function cancelDrag() {
 	return true;
 }
 
+const clamp = (value, most = 1) => Math.max(0, Math.min(most, value));
+
 const open = (stack, block) => hasModules(stack, block) && !isOff(app.state, stack, block);
 
 function spot(event) {
 	const { left, width, top, bottom, size } = drag;
-	const block = Math.max(0, Math.min(size - 1, Math.floor(((event.clientX - left) / width) * size)));
-	const height = Math.max(0, Math.min(1, (bottom - event.clientY) / (bottom - top)));
-	return { block, height };
+	const block = clamp(Math.floor(((event.clientX - left) / width) * size), size - 1);
+	return { block, height: clamp((bottom - event.clientY) / (bottom - top)) };
 }
 
 export function startGestures(place) {
@@ -75,9 +76,8 @@ function move(event) {
 function step(now) {
 	const view = lens();
 	const { stack, way } = drag;
-	if (way === "select") {
-		select(now.block);
-	} else if (way === "paint") {
+	if (way === "select") select(now.block);
+	else if (way === "paint") {
 		touch((state) => {
 			drag.curve = view.prepare(state) || drag.curve;
 			line(drag.last, now, (block, height) => open(stack, block) && view.set(state, stack, block, view.at(height)));
@@ -86,8 +86,7 @@ function step(now) {
 		touch((state) => {
 			restore(state);
 			drag.curve = view.prepare(state) || drag.curve;
-			const a = view.at(drag.start.height);
-			const b = view.at(now.height);
+			const [a, b] = [drag.start, now].map(({ height }) => view.at(height));
 			const span = now.block - drag.start.block;
 			for (const block of between(drag.start.block, now.block)) {
 				const t = span ? (block - drag.start.block) / span : 1;
@@ -102,8 +101,7 @@ function step(now) {
 
 /** Scales a selection as the grabbed bar (from 0: adds). */
 function shift(view, now) {
-	const height = Math.max(0, Math.min(1, view.height(drag.from) + now.height - drag.start.height));
-	const target = view.at(height);
+	const target = view.at(clamp(view.height(drag.from) + now.height - drag.start.height));
 	const bars = chosen();
 	touch((state) => {
 		restore(state);

@@ -108,9 +108,7 @@ export function ratioText(text) {
 	return value !== null && value > 0 ? ratio : null;
 }
 
-export function rankText(text) {
-	return /^\d{0,5}$/.test(text.trim()) ? text.trim() && String(Number(text)) : null;
-}
+export const rankText = (text) => /^\d{0,5}$/.test(text.trim()) ? text.trim() && String(Number(text)) : null;
 
 const RANK_TOP = 7; // of log2: 128
 const dim = () => Number(app.state.ranks.dim || 4);

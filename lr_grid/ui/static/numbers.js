@@ -48,9 +48,7 @@ export function timesText(value) {
 	return String(Number(value.toPrecision(3)));
 }
 
-export function barText(value) {
-	return value >= 10 || (value > 0 && value < 0.01) ? timesText(value) : String(hundredths(value));
-}
+export const barText = (value) => value >= 10 || (value > 0 && value < 0.01) ? timesText(value) : String(hundredths(value));
 
 /** The same for a narrow place: .25, 1.5, 16. */
 export function shortTimes(value) {

@@ -183,15 +183,11 @@ export function presetName() {
 	return app.presets.find((preset) => preset.grid && gridKey(preset.grid) === key)?.name ?? null;
 }
 
-export function blocks() {
-	return app.model.stacks.flatMap(({ name, size }) => range(size).map((block) => [name, block]));
-}
+export const blocks = () => app.model.stacks.flatMap(({ name, size }) => range(size).map((block) => [name, block]));
 
 export const rowsOf = (stack) => app.model.stacks.find(({ name }) => name === stack).rows;
 
-export function hasModules(stack, block) {
-	return rowsOf(stack).some((row) => reaches(row, block));
-}
+export const hasModules = (stack, block) => rowsOf(stack).some((row) => reaches(row, block));
 
 export const places = () => blocks().filter(([stack, block]) => hasModules(stack, block));
 

@@ -57,13 +57,9 @@ export function refreshStrips() {
 	for (const strip of built) strip.refresh(view);
 }
 
-export function stripOf(stack) {
-	return built.find((strip) => strip.stack.name === stack);
-}
+export const stripOf = (stack) => built.find((strip) => strip.stack.name === stack);
 
-export function allStrips() {
-	return built;
-}
+export const allStrips = () => built;
 
 export function focusBar(stack, block) {
 	app.focus = { stack, block };

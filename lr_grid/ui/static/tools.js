@@ -178,17 +178,10 @@ export function refreshTools() {
 }
 
 export function makeLegend(element) {
-	const chip = (name, text) => h("span", { class: "key" }, h("span", { class: `cell ${name}` }, ""), text);
-	element.append(
-		chip("h0", "≤ ¼"),
-		chip("h4", "½"),
-		chip("h8", "base"),
-		chip("h12", "×2"),
-		chip("h16", "≥ 4"),
-		chip("zero", "0"),
-		chip("off", "off"),
-		chip("h8 own", "own LR"),
-	);
+	const chips = { h0: "≤ ¼", h4: "½", h8: "base", h12: "×2", h16: "≥ 4", zero: "0", off: "off", "h8 own": "own LR" };
+	for (const [name, text] of Object.entries(chips)) {
+		element.append(h("span", { class: "key" }, h("span", { class: `cell ${name}` }), text));
+	}
 }
 
 /** "1.5e-5 ... 3.6e-4, 48 of 57 blocks on". */
