@@ -222,7 +222,9 @@ def test_values_of_blocks_without_modules_are_told_since_a_run_refuses_them(text
     assert "matches no module that trains" in notes[0]
 
 
-@pytest.mark.parametrize("text", ["block_lr_weight=unet_5:0.5", "block_lr_weight=unet_0-5:0.5", "block_lr_weight=unet:2"])
+@pytest.mark.parametrize(
+    "text", ["block_lr_weight=unet_5:0.5", "block_lr_weight=unet_0-5:0.5", "block_lr_weight=unet:2"]
+)
 def test_values_that_reach_some_module_are_read_without_a_word(text):
     assert parse(text, Asked("sdxl"))[1].notes == []
 

@@ -40,7 +40,6 @@ export function shapeValue(name, t, from, to, peak) {
 	return rises ? from + (to - from) * factor : to + (from - to) * factor;
 }
 
-/** [0, 1, 2, ...] */
 export const range = (size) => [...Array(size).keys()];
 
 /** Stack -> depth factor of each block, before depth_levels or max_groups merge any. */

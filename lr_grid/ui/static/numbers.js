@@ -36,7 +36,6 @@ export function parseRate(text) {
 	return Number.isFinite(value) ? { value, relative } : null;
 }
 
-/** An LR for people: 2.2e-4, 1e-4, 0. */
 export function lrText(value) {
 	if (value === 0) return "0";
 	return value.toExponential(1).replace(".0e", "e");

@@ -95,5 +95,4 @@ export function setComponentOff(state, component, off) {
 	state.components_off = COMPONENTS.filter((name) => chosen.has(name));
 }
 
-/** A multiplier as the hand sets it: not below 0, two decimals. */
 export const tidy = (value) => Math.max(0, hundredths(value));

@@ -78,7 +78,6 @@ export function touch(change) {
 	follow();
 }
 
-/** Notes what touch() did, as one step. */
 export function commit(word) {
 	follow();
 	if (app.history.push(app.state, word)) save();
