@@ -70,13 +70,15 @@ async function copyText() {
 }
 
 let said = "";
+let saying; // its timer
 
 function say(text) {
 	notice(); // of a change that is not drawn yet
 	said = text;
 	announce(text);
 	draw();
-	setTimeout(() => {
+	clearTimeout(saying); // an earlier message's end is not this one's
+	saying = setTimeout(() => {
 		said = "";
 		draw();
 	}, 6000);
