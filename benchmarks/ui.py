@@ -68,7 +68,7 @@ def measure(options: Options) -> list[Table]:
         (f"a bar to {cells} heat cells, ms", milliseconds([one / 1e3 for one in drags]), "25"),
         ("address to usable page, ms", milliseconds(usable), "600"),
         ("page as the browser loads it (gzip), kB", f"{sent / 1e3:.1f}", "120"),
-        ("the same unpacked, kB", f"{sum(map(len, pages)) / 1e3:.1f}", ""),
+        ("the same unpacked, kB", f"{sum(map(len, pages)) / 1e3:.1f}", "120"),
         ("command to listening server, ms", milliseconds(starts), "300"),
         ("torch imported by the server", "yes" if torch else "no", "no"),
     )

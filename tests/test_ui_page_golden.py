@@ -64,7 +64,7 @@ def test_the_page_writes_what_python_writes(grid, name):
             assert texts == texts_of(state).to_json()
 
 
-GRIDS = int(os.environ.get("LR_GRID_UI_GRIDS", "60"))
+GRIDS = int(os.environ.get("LR_GRID_UI_GRIDS", "20"))
 """How many grids make the round trip: LR_GRID_UI_GRIDS=1000 takes a minute."""
 
 

@@ -206,6 +206,29 @@ def test_a_preset_and_published_defaults_are_spelt_out():
     assert any("norm_lr" in note and "left out" in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("block_lr_weight=unet_0:0.5", "block_lr_weight: 'unet_0:0.5'"),
+        ("block_lr_weight=unet_5:0.5,unet_19-22:2", "block_lr_weight: 'unet_19-22:2'"),
+        ("block_lr=unet_0:1e-4", "block_lr: 'unet_0:1e-4'"),
+        ("block_dims=unet_0:4", "block_dims: 'unet_0:4'"),
+        ("block_lr_weight=unet_5:0.5 exclude_block_indices=5", "block_lr_weight: 'unet_5:0.5'"),
+    ],
+)
+def test_values_of_blocks_without_modules_are_told_since_a_run_refuses_them(text, subject):
+    notes = parse(text, Asked("sdxl"))[1].notes
+    assert [note.partition(" is left out, ")[0] for note in notes] == [subject]
+    assert "matches no module that trains" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["block_lr_weight=unet_5:0.5", "block_lr_weight=unet_0-5:0.5", "block_lr_weight=unet:2"]
+)
+def test_values_that_reach_some_module_are_read_without_a_word(text):
+    assert parse(text, Asked("sdxl"))[1].notes == []
+
+
 def test_lists_of_what_trains_become_what_is_off():
     found = changed("train_double_block_indices=0-3 exclude_single_block_indices=7 train_components=ffn,fused")
     assert found["off"] == {"double": list(range(4, 19)), "single": [7]}

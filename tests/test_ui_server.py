@@ -7,6 +7,7 @@ import random
 import socket
 import threading
 import time
+from importlib.resources import files
 
 import pytest
 from ui_server import Client, reply, serving
@@ -180,6 +181,10 @@ def test_a_page_is_sent_whole_as_gzip_or_not_at_all(client):
     known = client.send("GET", "/", {"If-None-Match": plain.headers["etag"]})
     assert (known.status, known.body) == (304, b"")
     assert client.send("GET", "/", {"If-None-Match": '"other"'}).status == 200
+
+
+def test_the_whole_page_is_small():
+    assert sum(len(file.read_bytes()) for file in (files("lr_grid.ui") / "static").iterdir()) < 120_000
 
 
 def test_head_is_get_without_the_body(client):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lr_grid.blocks import BlockValues, parse_block_values
+from lr_grid.blocks import Block, BlockValues, Entry, compact, parse_block_values
 from lr_grid.convert.arguments import MODULE_KEYS, as_text
 from lr_grid.errors import GridError, Problems
 from lr_grid.grid_settings import GridSettings
@@ -205,7 +205,26 @@ class _Reader:
         values: BlockValues[Any] = parse_block_values(value, parse)
         found = values.resolve(self.model.stacks, self.model.name, whose_blocks(self.model.stacks))
         self.misfits.add_all(f"{key}: {problem}" for problem in found.problems)
+        if key not in self.brought:
+            self.idle(key, found.reach)
         return found.values
+
+    def idle(self, key: str, reach: Mapping[Entry[Any], Collection[Block]]) -> None:
+        """Tells of entries that reach nothing: a run refuses them, and a state cannot hold them."""
+        on = {
+            stack: {b for c, blocks in rows.items() if c not in self.state.components_off for b in blocks}
+            - set(self.state.off.get(stack, ()))
+            for stack, rows in self.model.rows.items()
+        }
+        there = ", ".join(f"{stack} {compact(sorted(blocks))}" for stack, blocks in on.items() if blocks)
+        for entry, blocks in reach.items():
+            if not blocks:
+                self.notes.append(f"{key}: {entry.text!r} is left out, later entries take all its blocks")
+            elif not any(block in on[stack] for stack, block in blocks):
+                self.notes.append(
+                    f"{key}: {entry.text!r} is left out, it matches no module that trains in {self.model.name};"
+                    f" such stand in {there or 'no block'}"
+                )
 
     def by_block(self, key: str, value: Any, parse: Callable[[object], Any]) -> ByBlock:
         found: ByBlock = {}

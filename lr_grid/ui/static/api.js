@@ -1,4 +1,4 @@
-// Calls to the server: JSON both ways, the token from the address. Tells who listens when the server goes and returns.
+// Calls to the server, and who is told when it goes and returns.
 
 const token = new URLSearchParams(location.hash.slice(1)).get("t") ?? "";
 const RETRY_MS = 3000;
@@ -13,25 +13,19 @@ export function onConnection(listener) {
 
 function become(next) {
 	if (next === connection) return;
-	const before = connection;
 	connection = next;
 	if (next === "gone") setTimeout(retry, RETRY_MS);
-	for (const listener of listeners) listener(next, before);
+	for (const listener of listeners) listener(next);
 }
 
 async function retry() {
 	if (connection !== "gone") return;
-	try {
-		await call("ping");
-	} catch {
-		setTimeout(retry, RETRY_MS);
-	}
+	await call("ping").catch(() => setTimeout(retry, RETRY_MS));
 }
 
-/** What went wrong, as a sentence for people. */
 export class CallError extends Error {}
 
-/** The answer of api/<name>; throws CallError where there is none. Problems of the grid are an answer. */
+/** The answer of api/<name>, problems of the grid included; throws CallError where there is none. */
 export async function call(name, body = {}) {
 	let response;
 	try {
@@ -48,12 +42,7 @@ export async function call(name, body = {}) {
 		become("refused");
 		throw new CallError("The token of this address is not the server's.");
 	}
-	let answer = null;
-	try {
-		answer = await response.json();
-	} catch {
-		answer = null;
-	}
+	const answer = await response.json().catch(() => null);
 	become("ok");
 	if (!response.ok || answer === null) {
 		throw new CallError(answer?.error ?? `The server answers ${response.status}.`);
@@ -61,7 +50,7 @@ export async function call(name, body = {}) {
 	return answer;
 }
 
-/** The answer, or null: what is wrong is told then, the grid's problems as well as the server's silence. */
+/** The answer, or null where there is none or only problems: those are told. */
 export async function asked(name, body, tell) {
 	try {
 		const answer = await call(name, body);

@@ -1,8 +1,8 @@
 // One question at a time, in the page's own dialog.
 
-import { $, h } from "./dom.js";
+import { $, button, h } from "./dom.js";
 
-/** Asks for text; null where the user gives it up. `check` gives a problem's words, or "". */
+/** Asks for text; null where it is given up. `check` gives a problem's words, or "". */
 export function ask(title, { value = "", check = () => "", yes = "OK", text = true } = {}) {
 	const dialog = $("ask");
 	return new Promise((done) => {
@@ -13,24 +13,19 @@ export function ask(title, { value = "", check = () => "", yes = "OK", text = tr
 			dialog.replaceChildren();
 			done(result);
 		};
-		const accept = () => {
+		const accept = (event) => {
+			event.preventDefault();
 			const problem = text ? check(input.value.trim()) : "";
 			wrong.textContent = problem;
 			if (!problem) close(text ? input.value.trim() : true);
 		};
 		const form = h(
 			"form",
-			{
-				method: "dialog",
-				onsubmit: (event) => {
-					event.preventDefault();
-					accept();
-				},
-			},
+			{ method: "dialog", onsubmit: accept },
 			h("h2", { id: "ask-title" }, title),
 			text ? input : null,
 			wrong,
-			h("div", { class: "line" }, h("button", { type: "submit" }, yes), h("button", { type: "button", onclick: () => close(null) }, "Cancel")),
+			h("div", { class: "line" }, h("button", { type: "submit" }, yes), button("Cancel", () => close(null))),
 		);
 		dialog.replaceChildren(form);
 		dialog.oncancel = () => close(null);

@@ -1,7 +1,7 @@
 // The base-LR calculator: both methods of `lr-grid recommend`, asked of the server.
 
 import { asked } from "./api.js";
-import { $, announce, debounced, download, h, setText } from "./dom.js";
+import { $, announce, button, debounced, download, h, on, setText } from "./dom.js";
 import { lrText, numberText } from "./numbers.js";
 import { app, edit } from "./store.js";
 
@@ -20,7 +20,7 @@ const later = debounced(150, calculate);
 
 export function startCalculator() {
 	const box = $("calculator");
-	$("calculate").addEventListener("click", () => {
+	on($("calculate"), "click", () => {
 		box.hidden = !box.hidden;
 		$("calculate").setAttribute("aria-expanded", String(!box.hidden));
 		if (!box.hidden) {
@@ -29,15 +29,13 @@ export function startCalculator() {
 			calculate();
 		}
 	});
-	box.addEventListener("keydown", (event) => {
+	on(box, "keydown", (event) => {
 		if (event.key !== "Escape") return;
-		box.hidden = true;
-		$("calculate").setAttribute("aria-expanded", "false");
+		$("calculate").click();
 		$("calculate").focus();
 	});
 }
 
-/** Options of the fields that have some. */
 function optionsOf(name) {
 	const known = app.calculator;
 	if (name === "optimizer") return method === "rules" ? known.optimizers : known.lrtool_optimizers;
@@ -53,12 +51,12 @@ function made(name, from) {
 	if (name === "offset") {
 		const value = input.value || "0";
 		Object.assign(input, { type: "range", min: -1, max: 1, step: 0.01, value, title: "double click: 0" });
-		input.addEventListener("dblclick", () => {
+		on(input, "dblclick", () => {
 			input.value = "0";
 			later();
 		});
 	}
-	input.addEventListener("input", later);
+	on(input, "input", later);
 	inputs[name] = input;
 	return h("label", {}, `${labelOf(name)} `, input);
 }
@@ -67,7 +65,7 @@ function build(from = {}) {
 	const before = { rank: app.state.ranks.dim, alpha: app.state.ranks.alpha, ...fields(), ...from };
 	inputs.method = h("select", { "aria-label": "Method" }, h("option", { value: "rules" }, "rules and anchors"), h("option", { value: "lrtool" }, "LRTool's formula"));
 	inputs.method.value = method;
-	inputs.method.addEventListener("change", () => {
+	on(inputs.method, "change", () => {
 		method = inputs.method.value;
 		build();
 		inputs.method.focus();
@@ -76,10 +74,10 @@ function build(from = {}) {
 	inputs.result = h("output", { id: "result", "aria-label": "Recommended LR" });
 	inputs.score = h("p", { id: "score" });
 	inputs.more = h("ul", { class: "small" });
-	inputs.use = h("button", { id: "use", onclick: use }, "Use as base LR");
+	inputs.use = button("Use as base LR", use, { id: "use" });
 	const files =
 		method === "lrtool"
-			? [h("button", { onclick: openProfile }, "Open profile…"), h("button", { onclick: saveProfile }, "Save profile")]
+			? [button("Open profile…", openProfile), button("Save profile", saveProfile)]
 			: [];
 	$("calculator").replaceChildren(
 		h("div", { class: "line" }, h("label", {}, "Method ", inputs.method), ...OF[method].map((name) => made(name, before))),
@@ -104,7 +102,6 @@ async function calculate() {
 	if (JSON.stringify(question) === JSON.stringify(body())) show(found, problem);
 }
 
-/** Asks again where the base LR or the model changed. */
 export function refreshCalculator() {
 	const key = `${app.state.base_lr} ${app.model.name}`;
 	const box = $("calculator");
@@ -152,7 +149,7 @@ function use() {
 
 function openProfile() {
 	const input = h("input", { type: "file", accept: ".json", "aria-label": "LRTool profile" });
-	input.addEventListener("change", async () => {
+	on(input, "change", async () => {
 		const file = input.files[0];
 		if (!file) return;
 		const found = await asked("profile/read", { text: await file.text() }, tell);

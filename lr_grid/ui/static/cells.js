@@ -1,20 +1,13 @@
-// One cell of the heat rows with an LR of its own, by pointer and by keyboard.
+// A heat cell's own LR, by pointer and by keyboard.
 
+import { announce, where } from "./dom.js";
 import { lens } from "./lens.js";
 import { parseRate } from "./numbers.js";
 import { setSparse } from "./state.js";
 import { app, edit } from "./store.js";
 import { allStrips, stripOf, typeOver } from "./strips.js";
-import { announce } from "./dom.js";
 import { cellName } from "./writer.js";
 
-const placeOf = (cell) => ({
-	stack: cell.dataset.stack,
-	block: Number(cell.dataset.block),
-	index: Number(cell.dataset.row),
-});
-
-/** Sets a cell's own LR; "" takes it away. */
 function setCell(stack, component, block, text) {
 	edit(`${component} ${stack} ${block} ${text || "without an LR of its own"}`, (state) => {
 		setSparse(state, ["cells", stack, component, block], text);
@@ -24,7 +17,7 @@ function setCell(stack, component, block, text) {
 
 export function editCell(cell) {
 	focusCell(cell);
-	const { stack, block, index } = placeOf(cell);
+	const { stack, block, index } = where(cell);
 	if (!stack || !lens().cells) return;
 	const { row } = stripOf(stack).rows[index];
 	const { component } = row;
@@ -53,9 +46,8 @@ function focusCell(cell) {
 	cell.focus();
 }
 
-/** The next cell in a direction, across rows and strips. */
 function neighbour(cell, dx, dy) {
-	const { stack, block, index } = placeOf(cell);
+	const { stack, block, index } = where(cell);
 	const strips = allStrips().filter((strip) => strip.rows.length);
 	let at = strips.findIndex((strip) => strip.stack.name === stack);
 	let row = index;
@@ -82,22 +74,15 @@ export function cellKey(event, cell) {
 	if (event.key in MOVES) {
 		const next = neighbour(cell, ...MOVES[event.key]);
 		if (next) focusCell(next);
-		return true;
-	}
-	if (event.key === "Home" || event.key === "End") {
+	} else if (event.key === "Home" || event.key === "End") {
 		const cells = stripOf(cell.dataset.stack).rows[Number(cell.dataset.row)].cells.filter(Boolean);
 		focusCell(event.key === "Home" ? cells[0] : cells.at(-1));
-		return true;
-	}
-	if (event.key === "Enter") {
+	} else if (event.key === "Enter") {
 		editCell(cell);
-		return true;
-	}
-	if (event.key === "Delete" || event.key === "Backspace") {
-		const { stack, block, index } = placeOf(cell);
+	} else if (event.key === "Delete" || event.key === "Backspace") {
+		const { stack, block, index } = where(cell);
 		const component = stripOf(stack)?.rows[index].row.component;
 		if (app.state.cells[stack]?.[component]?.[block] !== undefined) setCell(stack, component, block, "");
-		return true;
-	}
-	return false;
+	} else return false;
+	return true;
 }

@@ -2,16 +2,14 @@
 
 import { asked, call } from "./api.js";
 import { announce, debounced } from "./dom.js";
+import { reaches } from "./formula.js";
 import { app, draw, showRows } from "./store.js";
 
 const CHECK_MS = 250;
 
 const checkLater = debounced(CHECK_MS, () => checkNow());
 
-/** Asks a little later, once, after the last of many changes. */
-export function check() {
-	checkLater();
-}
+export const check = () => checkLater();
 
 /** Asks Python about the state; an answer to an older state is dropped. */
 export async function checkNow() {
@@ -31,17 +29,16 @@ export async function checkNow() {
 	return draw();
 }
 
-/** Whether the run has modules where the page shows none, or the other way round (conv_dim and the like do that). */
+/** Whether the run's modules are not where the page shows them (conv_dim and the like do that). */
 function rowsDiffer(cells) {
 	return app.model.stacks.some(({ name, rows }) => {
 		const own = cells[name] ?? {};
-		const same = ({ component, blocks }) =>
-			own[component]?.lr.every((lr, block) => (lr !== null) === (blocks === null || blocks.includes(block)));
+		const same = (row) =>
+			own[row.component]?.lr.every((lr, block) => (lr !== null) === reaches(row, block));
 		return Object.keys(own).length !== rows.length || !rows.every(same);
 	});
 }
 
-/** The model's rows under the state's arguments. */
 async function loadRows() {
 	const { model, module, kept } = app.state;
 	const answer = await asked("model", { model, module, kept }, announce);
@@ -50,7 +47,7 @@ async function loadRows() {
 	check();
 }
 
-/** The cells where Python's LR is another than the page's (rules by regex, merged levels). */
+/** Cells whose LR is not the page's (rules by regex, merged levels). */
 function differing(cells) {
 	const result = {};
 	for (const [stack, rows] of Object.entries(cells)) {

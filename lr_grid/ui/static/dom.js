@@ -1,18 +1,24 @@
 // A few words for building the page.
 
-/** An element: h("button", {class: "quiet", onclick: f, "aria-label": "Undo"}, "text", child). */
+/** An element: h("b", {class: "quiet", onclick: f}, "text", child). */
 export function h(tag, attributes = {}, ...children) {
 	const element = document.createElement(tag);
 	for (const [name, value] of Object.entries(attributes)) {
 		if (value === undefined || value === null || value === false) continue;
-		if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+		if (name.startsWith("on")) on(element, name.slice(2), value);
 		else element.setAttribute(name, value === true ? "" : value);
 	}
 	element.append(...children.filter((child) => child !== null && child !== undefined));
 	return element;
 }
 
+export const button = (text, onclick, attributes) => h("button", { type: "button", onclick, ...attributes }, text);
+
 export const $ = (id) => document.getElementById(id);
+
+export const where = ({ dataset }) => ({ stack: dataset.stack, block: Number(dataset.block), index: Number(dataset.row) });
+
+export const on = (element, event, listener) => element.addEventListener(event, listener);
 
 /** Sets text only where it differs: layout is not asked for nothing. */
 export function setText(element, text) {
@@ -24,7 +30,7 @@ export function setAttr(element, name, value) {
 	else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-/** <option>s of a select, keeping its value where it is still there. */
+/** A select's options; its value stays where it is among them. */
 export function setOptions(select, options) {
 	const before = select.value;
 	select.replaceChildren(
@@ -36,7 +42,7 @@ export function setOptions(select, options) {
 	if (options.some((option) => (Array.isArray(option) ? option[0] : option) === before)) select.value = before;
 }
 
-/** Fills a box anew where what it shows is something else than before. */
+/** Fills a box anew where its data changed. */
 export function renew(box, data, make) {
 	const key = JSON.stringify(data);
 	if (box.dataset.key === key) return;
@@ -44,7 +50,6 @@ export function renew(box, data, make) {
 	box.replaceChildren(...make().filter((child) => child !== ""));
 }
 
-/** Calls later, once, after the last of many calls. */
 export function debounced(ms, action) {
 	let timer = 0;
 	const later = (...args) => {
@@ -55,14 +60,18 @@ export function debounced(ms, action) {
 	return later;
 }
 
-/** Says something to those who listen instead of look. */
+/** What went wrong, or nothing, over everything. */
+export function banner(...words) {
+	$("banner").replaceChildren(...(words.length ? [h("p", {}, ...words)] : []));
+}
+
+/** For those who listen. */
 export function announce(text) {
 	const region = $("live");
 	region.textContent = "";
 	region.textContent = text;
 }
 
-/** Saves text as a file through the browser. */
 export function download(name, text) {
 	const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
 	const link = h("a", { href: url, download: name });

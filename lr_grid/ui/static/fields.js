@@ -1,12 +1,9 @@
-// Text fields that take a value when it is right, and say what is allowed when it is not.
+// Text fields that check what is typed.
 
-import { announce, h } from "./dom.js";
+import { announce, h, on } from "./dom.js";
 import { app, edit } from "./store.js";
 
-/**
- * An <input> for {label, value, placeholder, parse, allowed}: parse gives the text to keep, or null where it is wrong.
- * `spec.value` is what it shows again after Escape.
- */
+/** An <input>: spec.parse gives the text to keep, null where it is wrong; spec.value is what Escape brings back. */
 export function field(spec, keep, attributes = {}) {
 	const input = h("input", {
 		type: "text",
@@ -30,8 +27,8 @@ export function field(spec, keep, attributes = {}) {
 		spec.value = kept;
 		input.value = kept;
 	};
-	input.addEventListener("change", check);
-	input.addEventListener("keydown", (event) => {
+	on(input, "change", check);
+	on(input, "keydown", (event) => {
 		if (event.key === "Enter") check();
 		if (event.key === "Escape") {
 			input.value = spec.value;
@@ -43,7 +40,7 @@ export function field(spec, keep, attributes = {}) {
 
 const refreshers = [];
 
-/** A field that is always what a part of the state is: get(state), set(state, text). */
+/** A field bound to a part of the state: get(state), set(state, text). */
 export function bound(label, allowed, parse, get, set, attributes) {
 	const spec = { label, allowed, parse, value: "" };
 	const input = field(spec, (text) => edit(label, (state) => set(state, text)), { size: 4, ...attributes });

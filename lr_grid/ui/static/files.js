@@ -1,7 +1,7 @@
-// Files: opened and saved through the browser, or the one of --file through the server; a run's records as views.
+// Files of the browser, the one of --file, a run's records.
 
 import { asked as ask, connection } from "./api.js";
-import { $, announce, download, h, setOptions } from "./dom.js";
+import { $, announce, banner, button, download, h, on, setOptions } from "./dom.js";
 import { app, draw, load, replace, save, showRows } from "./store.js";
 import { parse } from "./text.js";
 
@@ -10,9 +10,9 @@ const CAP = 24 * 1024 * 1024;
 let changed = null; // the file's etag, where it is not ours
 
 export function startFiles() {
-	$("open").addEventListener("click", openFile);
-	$("save").addEventListener("click", saveFile);
-	$("file").addEventListener("change", () => {
+	on($("open"), "click", openFile);
+	on($("save"), "click", saveFile);
+	on($("file"), "change", () => {
 		const [file] = $("file").files;
 		$("file").value = "";
 		if (file) read(file);
@@ -29,8 +29,7 @@ async function read(file) {
 	if (file.name.endsWith(".norms")) return view({ name: file.name, base64: await base64(file) });
 	const text = await file.text();
 	if (/^\s*\{/.test(text) && /"modules"\s*:/.test(text) && /"cells"\s*:/.test(text)) return view({ name: file.name, text });
-	app.shown = null;
-	draw(true);
+	closeView();
 	return parse(text, true);
 }
 
@@ -41,14 +40,12 @@ async function base64(file) {
 	return btoa(text);
 }
 
-/** What a call says for people where it fails. */
 function tell(text) {
-	$("banner").replaceChildren(h("p", {}, text, " ", h("button", { onclick: () => $("banner").replaceChildren() }, "Close")));
+	banner(text, " ", button("Close", () => banner()));
 }
 
 const asked = (name, body) => ask(name, body, tell);
 
-/** A run's plan or norms, read-only. */
 async function view(body) {
 	const shown = await asked("view", body);
 	if (!shown) return;
@@ -62,7 +59,6 @@ function closeView() {
 	draw(true);
 }
 
-/** The line over a read-only view. */
 export function refreshShown() {
 	const box = $("shown");
 	const { shown } = app;
@@ -70,22 +66,23 @@ export function refreshShown() {
 	$("views").hidden = Boolean(shown);
 	document.body.classList.toggle("showing", Boolean(shown));
 	if (!shown) return box.replaceChildren();
-	if (box.dataset.title === `${shown.title} ${shown.quantity ?? ""}` && box.children.length) return undefined;
-	box.dataset.title = `${shown.title} ${shown.quantity ?? ""}`;
+	const title = `${shown.title} ${shown.quantity ?? ""}`;
+	if (box.dataset.title === title && box.children.length) return undefined;
+	box.dataset.title = title;
 	const parts = [h("strong", {}, shown.title), h("span", {}, " read-only ")];
 	if (shown.kind === "norms") {
 		const select = h("select", { "aria-label": "Quantity" });
 		setOptions(select, Object.keys(shown.quantities).map((key) => [key, shown.labels?.[key] ?? key]));
 		select.value = shown.quantity;
-		select.addEventListener("change", () => {
+		on(select, "change", () => {
 			shown.quantity = select.value;
 			draw(true);
 			requestAnimationFrame(() => $("shown").querySelector("select")?.focus());
 		});
 		parts.push(select, h("span", { class: "small" }, " colours: times the median"));
 	}
-	if (shown.arguments) parts.push(h("button", { onclick: editCopy }, "Edit a copy"));
-	parts.push(h("button", { onclick: closeView }, "Back to the grid"));
+	if (shown.arguments) parts.push(button("Edit a copy", editCopy));
+	parts.push(button("Back to the grid", closeView));
 	const facts = h("dl", { class: "facts" }, ...shown.facts.map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", {}, String(v)))));
 	return box.replaceChildren(h("div", { class: "line" }, ...parts), facts);
 }
@@ -118,24 +115,20 @@ async function saveOver(force) {
 	if (answer.changed) return outside(answer.etag);
 	changed = null;
 	app.file.etag = answer.etag;
-	$("banner").replaceChildren();
+	banner();
 	save();
 	announce(`${app.file.name} is saved.`);
 }
 
 function outside(etag) {
 	changed = etag;
-	$("banner").replaceChildren(
-		h(
-			"p",
-			{},
-			`${app.file.name} was changed outside this page. `,
-			h("button", { onclick: reload }, "Load it"),
-			" ",
-			h("button", { onclick: () => saveOver(true) }, "Write over it"),
-			" ",
-			h("button", { onclick: () => $("banner").replaceChildren() }, "Later"),
-		),
+	banner(
+		`${app.file.name} was changed outside this page. `,
+		button("Load it", reload),
+		" ",
+		button("Write over it", () => saveOver(true)),
+		" ",
+		button("Later", () => banner()),
 	);
 }
 
@@ -145,7 +138,7 @@ async function reload() {
 	if (!(await load(answer.state.model))) return;
 	app.file.etag = answer.etag;
 	changed = null;
-	$("banner").replaceChildren();
+	banner();
 	replace(answer.state, `load ${app.file.name}`);
 	if (answer.model) showRows(answer.model);
 }

@@ -1,4 +1,4 @@
-// The planner's formula (lr_grid/planner.py), so that the page need not wait for it. Python has the last word.
+// lr_grid/planner.py's formula, so that the page need not wait; Python has the last word.
 
 import { parseNumber, parseRate } from "./numbers.js";
 
@@ -17,7 +17,7 @@ const cosine = (t, m) => m + ((1 - m) * (1 + Math.cos(Math.PI * t))) / 2;
 const geometric = (t, m) => m ** t;
 const sine = (t, m) => m + (1 - m) * Math.sin(Math.PI * Math.min(t, 1 - t));
 
-/** Depth curves by name, as lr_grid/depth.py: (t 0..1, lowest factor, peak) -> factor. */
+/** As lr_grid/depth.py: (t 0..1, lowest factor, peak) -> factor. */
 export const CURVES = {
 	flat: () => 1,
 	linear,
@@ -40,7 +40,9 @@ export function shapeValue(name, t, from, to, peak) {
 	return rises ? from + (to - from) * factor : to + (from - to) * factor;
 }
 
-/** Stack -> depth factor of each block. (What depth_levels or max_groups merge is Python's to tell.) */
+export const range = (size) => [...Array(size).keys()];
+
+/** Stack -> depth factor of each block, before depth_levels or max_groups merge any. */
 function depthFactors(depth, model) {
 	const curve = CURVES[depth.strategy];
 	const total = model.stacks.reduce((sum, stack) => sum + stack.size, 0);
@@ -48,15 +50,15 @@ function depthFactors(depth, model) {
 	let offset = 0;
 	for (const { name, size } of model.stacks) {
 		const [start, of] = depth.scope === "model" ? [offset, total] : [0, size];
-		result[name] = Array.from({ length: size }, (_, i) =>
-			of <= 1 ? 1 : curve((start + i) / (of - 1), depth.min, depth.peak),
-		);
+		result[name] = range(size).map((i) => (of <= 1 ? 1 : curve((start + i) / (of - 1), depth.min, depth.peak)));
 		offset += size;
 	}
 	return result;
 }
 
-/** Everything that a state's LRs are made of, worked out once a change. */
+export const reaches = ({ blocks }, block) => blocks === null || blocks.includes(block);
+
+/** What a state's LRs are made of, once a change. */
 export class Formula {
 	constructor(state, model) {
 		this.state = state;
@@ -76,7 +78,6 @@ export class Formula {
 		return rate.relative ? rate.value * this.base : rate.value;
 	}
 
-	/** The LR of a component before depth and block weight. */
 	componentLr(component) {
 		const own = this.state.components;
 		if (component in own) return this.resolve(own[component]);
@@ -107,18 +108,16 @@ export class Formula {
 		return this.lrs[component] * (curved ? this.depth[stack][block] : 1) * weight;
 	}
 
-	/** Absolute LR of a component's modules outside every stack. */
 	outside(component) {
 		return this.off.has(component) ? 0 : this.lrs[component];
 	}
 
-	/** LoRA+ ratio of a component; 1 without any. */
 	ratio(component) {
 		const given = this.state.loraplus;
 		return parseNumber(given[component] ?? given.unet ?? given[""] ?? "1") ?? NaN;
 	}
 
-	/** Rank of a cell by the settings that the page knows; the server knows the others, too. */
+	/** Rank of a cell, as far as the page knows. */
 	rank(stack, component, block) {
 		const { ranks } = this.state;
 		const ofComponent = ranks.component_dim[component];
@@ -127,11 +126,9 @@ export class Formula {
 		return ofBlock ?? Number(ofComponent ?? (ranks.dim || 4));
 	}
 
-	/** Whether anything of a block would train at weight 1: only such blocks can be named in settings. */
+	/** Whether a block trains at weight 1: settings can name no other. */
 	isLive(stack, block) {
 		if (this.isOff(stack.name, block)) return false;
-		return stack.rows.some(
-			(row) => (row.blocks === null || row.blocks.includes(block)) && this.cell(stack.name, row.component, block, 1) !== 0,
-		);
+		return stack.rows.some((row) => reaches(row, block) && this.cell(stack.name, row.component, block, 1) !== 0);
 	}
 }

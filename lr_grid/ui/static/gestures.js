@@ -1,9 +1,11 @@
-// The pointer on the bars: drag paints, Shift-drag ramps, Ctrl-drag selects, a drag on a selection moves all of it.
+// The pointer on the bars: a drag paints, ramps (Shift), selects (Ctrl) or moves a selection.
 
+import { on, where } from "./dom.js";
+import { range } from "./formula.js";
 import { lens } from "./lens.js";
 import { isOff, setOff } from "./state.js";
 import { focusBar, stripOf, typeOver } from "./strips.js";
-import { app, chosen, commit, draw, edit, hasModules, meant, revert, touch } from "./store.js";
+import { app, chosen, commit, draw, edit, hasModules, meant, revert, touch, turn } from "./store.js";
 import { editCell } from "./cells.js";
 
 let drag = null;
@@ -16,30 +18,29 @@ export function cancelDrag() {
 	return true;
 }
 
+const clamp = (value, most = 1) => Math.max(0, Math.min(most, value));
+
 const open = (stack, block) => hasModules(stack, block) && !isOff(app.state, stack, block);
 
-/** Where in a strip the pointer is: block, height 0..1. */
 function spot(event) {
 	const { left, width, top, bottom, size } = drag;
-	const block = Math.max(0, Math.min(size - 1, Math.floor(((event.clientX - left) / width) * size)));
-	const height = Math.max(0, Math.min(1, (bottom - event.clientY) / (bottom - top)));
-	return { block, height };
+	const block = clamp(Math.floor(((event.clientX - left) / width) * size), size - 1);
+	return { block, height: clamp((bottom - event.clientY) / (bottom - top)) };
 }
 
 export function startGestures(place) {
-	place.addEventListener("pointerdown", down);
-	place.addEventListener("pointermove", (event) => drag && move(event));
-	place.addEventListener("pointerup", (event) => drag && up(event));
-	place.addEventListener("pointercancel", cancelDrag);
-	place.addEventListener("dblclick", doubled);
-	place.addEventListener("click", clicked);
+	on(place, "pointerdown", down);
+	on(place, "pointermove", (event) => drag && move(event));
+	on(place, "pointerup", (event) => drag && up(event));
+	on(place, "pointercancel", cancelDrag);
+	on(place, "dblclick", doubled);
+	on(place, "click", clicked);
 }
 
 function down(event) {
 	const column = event.target.closest(".col");
 	if (!column || event.button !== 0 || app.shown) return;
-	const stack = column.dataset.stack;
-	const block = Number(column.dataset.block);
+	const { stack, block } = where(column);
 	focusBar(stack, block);
 	if (event.target.closest(".id, .value")) return;
 	event.preventDefault();
@@ -75,9 +76,8 @@ function move(event) {
 function step(now) {
 	const view = lens();
 	const { stack, way } = drag;
-	if (way === "select") {
-		select(now.block);
-	} else if (way === "paint") {
+	if (way === "select") select(now.block);
+	else if (way === "paint") {
 		touch((state) => {
 			drag.curve = view.prepare(state) || drag.curve;
 			line(drag.last, now, (block, height) => open(stack, block) && view.set(state, stack, block, view.at(height)));
@@ -86,8 +86,7 @@ function step(now) {
 		touch((state) => {
 			restore(state);
 			drag.curve = view.prepare(state) || drag.curve;
-			const a = view.at(drag.start.height);
-			const b = view.at(now.height);
+			const [a, b] = [drag.start, now].map(({ height }) => view.at(height));
 			const span = now.block - drag.start.block;
 			for (const block of between(drag.start.block, now.block)) {
 				const t = span ? (block - drag.start.block) / span : 1;
@@ -100,10 +99,9 @@ function step(now) {
 	drag.last = now;
 }
 
-/** A selection as a whole: times what the grabbed bar is changed by (from 0: by as much). */
+/** Scales a selection as the grabbed bar (from 0: adds). */
 function shift(view, now) {
-	const height = Math.max(0, Math.min(1, view.height(drag.from) + now.height - drag.start.height));
-	const target = view.at(height);
+	const target = view.at(clamp(view.height(drag.from) + now.height - drag.start.height));
 	const bars = chosen();
 	touch((state) => {
 		restore(state);
@@ -117,7 +115,7 @@ function shift(view, now) {
 	});
 }
 
-/** The state as it was when the drag began, in place; the formula follows. */
+/** The state before the drag, in place. */
 function restore(state) {
 	Object.assign(state, structuredClone(drag.before));
 	touch(() => {});
@@ -125,10 +123,9 @@ function restore(state) {
 
 function between(a, b) {
 	const [low, high] = a < b ? [a, b] : [b, a];
-	return Array.from({ length: high - low + 1 }, (_, i) => low + i);
+	return range(high - low + 1).map((i) => low + i);
 }
 
-/** Every block between two spots, with the height in between. */
 function line(a, b, action) {
 	for (const block of between(a.block, b.block)) {
 		const t = a.block === b.block ? 1 : (block - a.block) / (b.block - a.block);
@@ -163,8 +160,6 @@ function doubled(event) {
 	});
 }
 
-const where = (element) => ({ stack: element.dataset.stack, block: Number(element.dataset.block) });
-
 function clicked(event) {
 	const cell = event.target.closest(".cell");
 	if (cell) return editCell(cell);
@@ -180,12 +175,9 @@ function clicked(event) {
 export function toggle(stack, block) {
 	const off = !isOff(app.state, stack, block);
 	const bars = meant(stack, block);
-	edit(`${bars.length > 1 ? `${bars.length} blocks` : `${stack} ${block}`} ${off ? "off" : "on"}`, (state) => {
-		for (const [s, b] of bars) setOff(state, s, b, off);
-	});
+	turn(bars, off, bars.length > 1 ? undefined : `${stack} ${block}`);
 }
 
-/** Lets a value be typed over a bar. */
 export function typeValue(stack, block, first = "") {
 	const view = lens();
 	const { value } = stripOf(stack).cols[block];

@@ -2,7 +2,7 @@
 
 import { asked } from "./api.js";
 import { ask } from "./ask.js";
-import { $, announce, h, renew, setAttr, setText } from "./dom.js";
+import { $, announce, h, on, renew, setAttr, setText } from "./dom.js";
 import { bound } from "./fields.js";
 import { parseNumber } from "./numbers.js";
 import { blank, withGrid } from "./state.js";
@@ -26,19 +26,15 @@ export function startHeader() {
 		),
 	);
 	$("model").append(...groups);
-	$("model").addEventListener("change", () => changeModel($("model").value));
+	on($("model"), "change", () => changeModel($("model").value));
 	const above = (text) => (parseNumber(text) > 0 ? text : null);
-	const base = bound("Base LR", "a number above 0 (1e-4): what relative LRs multiply", above, (state) => state.base_lr, setBase, { id: "base" });
+	const base = bound("Base LR", "a number above 0 (1e-4): what relative LRs multiply", above, (state) => state.base_lr, (state, text) => (state.base_lr = text), { id: "base" });
 	$("base").replaceWith(base);
-	$("preset").addEventListener("change", () => choosePreset($("preset").value));
-	$("keep-preset").addEventListener("click", keepPreset);
-	$("drop-preset").addEventListener("click", dropPreset);
-	$("undo").addEventListener("click", () => undo() || announce("Nothing to undo."));
-	$("redo").addEventListener("click", () => redo() || announce("Nothing to redo."));
-}
-
-function setBase(state, text) {
-	state.base_lr = text;
+	on($("preset"), "change", () => choosePreset($("preset").value));
+	on($("keep-preset"), "click", keepPreset);
+	on($("drop-preset"), "click", dropPreset);
+	on($("undo"), "click", () => undo() || announce("Nothing to undo."));
+	on($("redo"), "click", () => redo() || announce("Nothing to redo."));
 }
 
 async function changeModel(name) {
@@ -78,7 +74,6 @@ async function presets(call_name, body, done) {
 	draw();
 }
 
-/** Options of the preset list, made anew where they differ. */
 function refreshPresets() {
 	const select = $("preset");
 	const now = presetName();
@@ -105,10 +100,10 @@ export function refreshHeader() {
 	if ($("model").value !== model) $("model").value = model;
 	setText($("summary"), summary());
 	const { undoWord, redoWord } = app.history;
-	setAttr($("undo"), "title", undoWord ? `Undo: ${undoWord}` : "Nothing to undo");
-	setAttr($("redo"), "title", redoWord ? `Redo: ${redoWord}` : "Nothing to redo");
-	setAttr($("undo"), "aria-disabled", String(!undoWord));
-	setAttr($("redo"), "aria-disabled", String(!redoWord));
+	for (const [id, title, word] of [["undo", "Undo", undoWord], ["redo", "Redo", redoWord]]) {
+		setAttr($(id), "title", word ? `${title}: ${word}` : `Nothing to ${id}`);
+		setAttr($(id), "aria-disabled", String(!word));
+	}
 	setText($("save"), app.file ? `Save ${app.file.name}` : "Save…");
 	refreshPresets();
 }

@@ -1,13 +1,9 @@
-// Undo and redo: states as text, each with a word for what led to it. Equal states make no step.
+// Undo and redo: states as text, each with what led to it.
 
 const MOST = 300;
 
 export class History {
 	constructor(state) {
-		this.reset(state);
-	}
-
-	reset(state) {
 		this.steps = [{ text: JSON.stringify(state), word: "" }];
 		this.at = 0;
 	}
@@ -38,16 +34,10 @@ export class History {
 		return JSON.parse(this.text);
 	}
 
-	/** The state before, or null. */
-	undo() {
-		if (this.at === 0) return null;
-		this.at -= 1;
-		return this.current();
-	}
-
-	redo() {
-		if (this.at + 1 >= this.steps.length) return null;
-		this.at += 1;
+	/** The state before (-1) or after (1), or null. */
+	go(by) {
+		if (!this.steps[this.at + by]) return null;
+		this.at += by;
 		return this.current();
 	}
 }

@@ -1,6 +1,7 @@
 // The keys: on a bar, on a heat cell, anywhere.
 
 import { cellKey } from "./cells.js";
+import { on, where } from "./dom.js";
 import { cancelDrag, toggle, typeValue } from "./gestures.js";
 import { lens } from "./lens.js";
 import { isOff, setOff } from "./state.js";
@@ -10,7 +11,7 @@ import { focusBar } from "./strips.js";
 const isField = (element) => element.matches?.("input, textarea, select");
 
 export function startKeyboard({ openFile, saveFile }) {
-	document.addEventListener("keydown", (event) => {
+	on(document, "keydown", (event) => {
 		if (anywhere(event, openFile, saveFile)) return event.preventDefault();
 		const target = event.target;
 		if (isField(target)) return undefined;
@@ -27,18 +28,16 @@ function anywhere(event, openFile, saveFile) {
 	if (event.key === "Escape" && cancelDrag()) return true;
 	if (!control || event.altKey) return false;
 	const key = event.key.toLowerCase();
-	if (key === "s") {
-		saveFile();
-		return true;
-	}
-	if (key === "o") {
-		openFile();
+	const file = { s: saveFile, o: openFile }[key];
+	if (file) {
+		file();
 		return true;
 	}
 	if (isField(event.target)) return false;
-	if (key === "z") return (event.shiftKey ? redo() : undo()) || true;
-	if (key === "y") return redo() || true;
-	return false;
+	if (key === "z" && !event.shiftKey) undo();
+	else if (key === "z" || key === "y") redo();
+	else return false;
+	return true;
 }
 
 function change(word, stack, block, next, turnsOn) {
@@ -67,13 +66,11 @@ function go(stack, block, by, extend) {
 	focusBar(...next);
 }
 
-/** How many blocks stand before, or after, a block in its stack. */
 const before = (stack, block) => places().filter(([s, b]) => s === stack && b < block).length;
 const after = (stack, block) => places().filter(([s, b]) => s === stack && b > block).length;
 
 function barKey(event, column) {
-	const stack = column.dataset.stack;
-	const block = Number(column.dataset.block);
+	const { stack, block } = where(column);
 	const control = event.ctrlKey || event.metaKey;
 	const { steps } = lens();
 	const step = event.shiftKey ? steps.shift : event.altKey ? steps.alt : steps.plain;

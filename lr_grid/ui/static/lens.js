@@ -1,4 +1,4 @@
-// What the bars and the heat rows show: learning rates, LoRA+, ranks, or a file of a run.
+// What bars and heat rows show: LRs, LoRA+, ranks, or a run's file.
 
 import { barText, lrText, parseNumber, parseRate, shortTimes, timesText } from "./numbers.js";
 import { bake, setBlock, setSparse, tidy } from "./state.js";
@@ -10,7 +10,6 @@ const single = (value) => (Array.isArray(value) ? value.at(-1) : value);
 
 const isOff = (stack, component, block) => app.formula.off.has(component) || (stack && app.formula.isOff(stack, block));
 
-/** What a heat cell shows of a learning rate. */
 function lrHeat(value, stack, component, block) {
 	if (isOff(stack, component, block)) return OFF;
 	const times = single(value) / app.formula.base;
@@ -24,7 +23,7 @@ function lrHeat(value, stack, component, block) {
 
 const OFF = { step: "off", text: "–", words: "off" };
 
-/** The class of a cell: h0 to h16, h8 is equal: quarter steps of log2, blue below, orange above. */
+/** The class of a cell: quarter steps of log2, h8 is equal. */
 function stepOf(times) {
 	return times === 0 ? "zero" : `h${Math.round(4 * Math.max(-2, Math.min(2, Math.log2(Math.abs(times) || 1)))) + 8}`;
 }
@@ -53,7 +52,7 @@ const multipliers = {
 	allowed: "a multiplier from 0 (1.5), or off",
 };
 
-/** The field at the left of a row: a text in one of the state's sparse tables. */
+/** A row's field: a text in a sparse table of the state. */
 function input(label, component, tableOf, placeholder, parse, allowed) {
 	const set = (state, text) => {
 		const table = tableOf(state);
@@ -72,6 +71,11 @@ function lrInput(component) {
 function ratioInput(component) {
 	const placeholder = `×${timesText(app.formula.ratio(component))}`;
 	return input("LoRA+ ratio of", component, (state) => state.loraplus, placeholder, ratioText, "a ratio above 0 (16), or nothing");
+}
+
+function rankInput(component) {
+	const allowed = "a whole number (16), or nothing";
+	return input("Rank of", component, (state) => state.ranks.component_dim, String(dim()), rankText, allowed);
 }
 
 export const LR = {
@@ -98,17 +102,13 @@ export const LORAPLUS = {
 	},
 };
 
-/** A LoRA+ ratio as it is written, or null. */
 export function ratioText(text) {
 	const ratio = bare(text);
 	const value = ratio === "" ? 1 : parseNumber(ratio);
 	return value !== null && value > 0 ? ratio : null;
 }
 
-/** A rank as it is written, or null. */
-export function rankText(text) {
-	return /^\d{0,5}$/.test(text.trim()) ? text.trim() && String(Number(text)) : null;
-}
+export const rankText = (text) => /^\d{0,5}$/.test(text.trim()) ? text.trim() && String(Number(text)) : null;
 
 const RANK_TOP = 7; // of log2: 128
 const dim = () => Number(app.state.ranks.dim || 4);
@@ -140,12 +140,7 @@ export const RANK = {
 	},
 	parse: (text) => (rankText(text) ? Number(text) : null),
 	allowed: "a whole number (16), 0 for no LoRA, or off",
-	rows: (row) => {
-		const { component } = row;
-		const tableOf = (state) => state.ranks.component_dim;
-		const own = input("Rank of", component, tableOf, String(dim()), rankText, "a whole number (16), or nothing");
-		return [{ ...row, label: component, input: own }];
-	},
+	rows: (row) => [{ ...row, label: row.component, input: rankInput(row.component) }],
 	heat: (stack, { component }, block) => {
 		if (isOff(stack, component, block)) return OFF;
 		const rank = lrOf(stack, component, block) === 0 ? 0 : rankOf(stack, component, block);
@@ -153,7 +148,6 @@ export const RANK = {
 	},
 };
 
-/** A file of a run: only heat. */
 function lensOf(shown) {
 	const cells = shown.kind === "norms" ? null : shown.cells;
 	const table = cells ?? shown.quantities[shown.quantity];
@@ -184,7 +178,6 @@ function median(values) {
 	return sorted.length ? sorted[sorted.length >> 1] : undefined;
 }
 
-/** The lens of the moment. */
 export function lens() {
 	if (app.shown) return lensOf(app.shown);
 	return { lr: LR, loraplus: LORAPLUS, rank: RANK }[app.view];

@@ -3,7 +3,7 @@
 import { CallError, call, connection, onConnection } from "./api.js";
 import { refreshCalculator, startCalculator } from "./calculator.js";
 import { check, checkNow } from "./check.js";
-import { $, announce, h, setAttr } from "./dom.js";
+import { $, announce, banner, h, on, setAttr } from "./dom.js";
 import { openFile, refreshShown, saveFile, startFiles } from "./files.js";
 import { startGestures } from "./gestures.js";
 import { refreshHeader, startHeader } from "./header.js";
@@ -18,23 +18,15 @@ import { makeLegend, makeTools, refreshReadout, refreshTools } from "./tools.js"
 function makeViews() {
 	$("views").append(
 		...[LR, LORAPLUS, RANK].map(({ name, title }) =>
-			h(
-				"label",
-				{},
-				h("input", {
-					type: "radio",
-					name: "view",
-					value: name,
-					onchange: () => {
-						app.view = name;
-						save();
-						draw(true);
-					},
-				}),
-				title,
-			),
+			h("label", {}, h("input", { type: "radio", name: "view", value: name, onchange: () => show(name) }), title),
 		),
 	);
+}
+
+function show(name) {
+	app.view = name;
+	save();
+	draw(true);
 }
 
 function drawAll(whole) {
@@ -55,11 +47,10 @@ const BAD_TOKEN =
 const GONE = "The server is gone. Editing and copying go on; checking, presets and files wait until it is back (start lr-grid ui again at the same port).";
 
 function tellConnection(now) {
-	const box = $("banner");
-	if (now === "refused") box.replaceChildren(h("p", {}, BAD_TOKEN));
-	else if (now === "gone") box.replaceChildren(h("p", {}, GONE));
+	if (now === "refused") banner(BAD_TOKEN);
+	else if (now === "gone") banner(GONE);
 	else {
-		box.replaceChildren();
+		banner();
 		announce("The server is back.");
 		if (app.state) check();
 	}
@@ -75,7 +66,7 @@ async function start() {
 		if (!answer.model) answer = await call("start"); // what was kept is of another version
 	} catch (error) {
 		if (!(error instanceof CallError)) throw error;
-		if (connection === "ok") $("banner").replaceChildren(h("p", {}, error.message));
+		if (connection === "ok") banner(error.message);
 		if (connection === "gone") onConnection((now) => now === "ok" && location.reload());
 		return;
 	}
@@ -92,19 +83,17 @@ async function start() {
 	startCalculator();
 	startGestures($("strips"));
 	startKeyboard({ openFile, saveFile });
-	$("strips").addEventListener("pointerover", refreshReadout);
-	$("strips").addEventListener("focusin", refreshReadout);
+	on($("strips"), "pointerover", refreshReadout);
+	on($("strips"), "focusin", refreshReadout);
 	onChange(drawAll);
 	onStep(check);
 	await restore(before, answer).catch(() => restart(answer.model.name, answer.state));
-	if (answer.problems?.length) {
-		$("banner").replaceChildren(h("p", {}, answer.problems.map(({ text }) => text).join(" ")));
-	}
+	if (answer.problems?.length) banner(answer.problems.map(({ text }) => text).join(" "));
 	draw(true);
 	await checkNow();
 }
 
-/** What was on the page before a reload; of a file, only where it is the same one still. */
+/** The page before a reload, if its file is the same. */
 async function restore(before, answer) {
 	if (!before?.state) return;
 	const sameFile = (before.file?.name ?? "") === (answer.file?.name ?? "");

@@ -1,4 +1,4 @@
-// Numbers as text, both ways: Python's spelling for what is written, few digits for what is shown.
+// Numbers as text: Python's spelling in what is written, few digits in what is shown.
 
 const NUMBER = "[+-]?(?:\\d+\\.?\\d*|\\.\\d+)(?:[eE][+-]?\\d+)?";
 export const RATE = `${NUMBER}[xX]?`;
@@ -20,11 +20,8 @@ export function numberText(value) {
 	return `${sign}${bare.slice(0, e + 1)}.${bare.slice(e + 1)}`;
 }
 
-export function isNumber(text) {
-	return IS_NUMBER.test(text.trim());
-}
+export const isNumber = (text) => IS_NUMBER.test(text.trim());
 
-/** A finite number, or null. */
 export function parseNumber(text) {
 	const value = isNumber(String(text)) ? Number(String(text).trim()) : NaN;
 	return Number.isFinite(value) ? value : null;
@@ -39,23 +36,18 @@ export function parseRate(text) {
 	return Number.isFinite(value) ? { value, relative } : null;
 }
 
-/** An LR for people: 2.2e-4, 1e-4, 0. */
 export function lrText(value) {
 	if (value === 0) return "0";
 	return value.toExponential(1).replace(".0e", "e");
 }
 
-/** A multiplier for people: at most three digits. */
 export function timesText(value) {
 	if (value === 0) return "0";
 	if (Math.abs(value) < 0.01) return value.toExponential(0);
 	return String(Number(value.toPrecision(3)));
 }
 
-/** The same over a bar: two decimals are enough to see. */
-export function barText(value) {
-	return value >= 10 || (value > 0 && value < 0.01) ? timesText(value) : String(hundredths(value));
-}
+export const barText = (value) => value >= 10 || (value > 0 && value < 0.01) ? timesText(value) : String(hundredths(value));
 
 /** The same for a narrow place: .25, 1.5, 16. */
 export function shortTimes(value) {
@@ -64,7 +56,4 @@ export function shortTimes(value) {
 	return String(Number(value.toPrecision(2))).replace(/^(-?)0\./, "$1.");
 }
 
-/** To two decimals, as a hand sets a bar. */
-export function hundredths(value) {
-	return Math.round(value * 100) / 100;
-}
+export const hundredths = (value) => Math.round(value * 100) / 100;

@@ -1,12 +1,12 @@
-// The grid part of a state: blank, copied, compared, edited. Plain data in, plain data out.
+// The grid part of a state: blank, compared, edited.
 
 import { COMPONENTS, Formula } from "./formula.js";
 import { hundredths } from "./numbers.js";
 
 const FLAT = { strategy: "flat", min: 0.3, peak: 0.5, scope: "stack", levels: 0 };
 const GRID_KEYS = ["default_lr", "components", "components_off", "depth", "weights", "block_lr", "off", "cells"];
+const RANK_KEYS = ["component_dim", "component_alpha", "block_dims", "block_alphas"];
 
-/** A state without any setting. */
 export function blank(model, { base_lr = "1e-4", dim = "16", alpha = "16" } = {}) {
 	return {
 		model: model.name,
@@ -27,13 +27,11 @@ export function blank(model, { base_lr = "1e-4", dim = "16", alpha = "16" } = {}
 	};
 }
 
-export const copy = (state) => structuredClone(state);
-
-/** The part that a preset sets, as text that is the same for equal grids. */
+/** What a preset sets, as text: equal for equal grids. */
 export function gridKey(state) {
 	const { ranks } = state;
 	const part = GRID_KEYS.map((key) => state[key]);
-	part.push(state.loraplus, ranks.component_dim, ranks.component_alpha, ranks.block_dims, ranks.block_alphas, state.kept);
+	part.push(state.loraplus, ...RANK_KEYS.map((key) => ranks[key]), state.kept);
 	return JSON.stringify(part, (_, value) =>
 		value && typeof value === "object" && !Array.isArray(value)
 			? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
@@ -41,17 +39,15 @@ export function gridKey(state) {
 	);
 }
 
-/** A state with another grid in it; model, base LR, ranks of the trainer and command stay. */
+/** A state with another grid; what is the run's stays. */
 export function withGrid(state, grid) {
-	const result = copy(state);
+	const result = structuredClone(state);
 	for (const key of [...GRID_KEYS, "loraplus", "kept"]) if (key in grid) result[key] = structuredClone(grid[key]);
-	for (const key of ["component_dim", "component_alpha", "block_dims", "block_alphas"]) {
-		result.ranks[key] = structuredClone(grid.ranks?.[key] ?? {});
-	}
+	for (const key of RANK_KEYS) result.ranks[key] = structuredClone(grid.ranks?.[key] ?? {});
 	return result;
 }
 
-/** Writes a depth curve into the blocks' values: from then on they are the hand's. True where there was one. */
+/** Writes a depth curve into the blocks' values; true where there was one. */
 export function bake(state, model) {
 	if (state.depth.strategy === "flat") return false;
 	const formula = new Formula(state, model);
@@ -65,7 +61,6 @@ export function bake(state, model) {
 	return true;
 }
 
-/** Sets a bar; a value turns a block on. */
 export function setBlock(state, stack, block, value) {
 	state.weights[stack][block] = value;
 	setOff(state, stack, block, false);
@@ -80,7 +75,7 @@ export function setOff(state, stack, block, off) {
 	else delete state.off[stack];
 }
 
-/** Sets or (with "") removes text under a path of sparse tables, leaving no empty table behind. */
+/** Sets or (with "") removes a value under a path; no empty table stays. */
 export function setSparse(table, path, value) {
 	const [key, ...rest] = path;
 	if (!rest.length) {
@@ -100,5 +95,4 @@ export function setComponentOff(state, component, off) {
 	state.components_off = COMPONENTS.filter((name) => chosen.has(name));
 }
 
-/** A multiplier as the hand sets it: not below 0, two decimals. */
 export const tidy = (value) => Math.max(0, hundredths(value));

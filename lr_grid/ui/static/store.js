@@ -1,10 +1,10 @@
-// The one place that holds what the page shows. Everything else reads it, edits through it and is told.
+// What the page shows: all else reads it, edits through it and is told.
 
 import { asked } from "./api.js";
 import { announce } from "./dom.js";
-import { Formula } from "./formula.js";
+import { Formula, range, reaches } from "./formula.js";
 import { History } from "./history.js";
-import { blank, gridKey } from "./state.js";
+import { blank, gridKey, setOff } from "./state.js";
 import { toml } from "./toml.js";
 import { argumentsOf, command, networkArgs } from "./writer.js";
 
@@ -15,7 +15,7 @@ export const app = {
 	state: null,
 	formula: null,
 	history: null,
-	/** Cells as Python has them where the page's own formula does not reach: stack -> component -> block -> LR. */
+	/** Python's LRs where the formula does not reach: stack -> component -> block. */
 	beyond: {},
 	written: null,
 	texts: { network_args: "", toml: "", command: "" },
@@ -43,7 +43,6 @@ export function onChange(listener) {
 
 let check = () => {};
 
-/** Who asks Python about a state that is new. */
 export function onStep(checker) {
 	check = checker;
 }
@@ -79,14 +78,12 @@ export function touch(change) {
 	follow();
 }
 
-/** Notes what touch() did, as one step. */
 export function commit(word) {
 	follow();
 	if (app.history.push(app.state, word)) save();
 	check();
 }
 
-/** One whole change. */
 export function edit(word, change) {
 	change(app.state);
 	commit(word);
@@ -117,17 +114,14 @@ export function replace(state, word) {
 	save();
 }
 
-export function undo() {
-	const state = app.history.undo();
+function step(by) {
+	const state = app.history.go(by);
 	if (state) adopt(state);
 	return Boolean(state);
 }
 
-export function redo() {
-	const state = app.history.redo();
-	if (state) adopt(state);
-	return Boolean(state);
-}
+export const undo = () => step(-1);
+export const redo = () => step(1);
 
 function useModel(entry) {
 	app.model = entry.model;
@@ -138,7 +132,6 @@ function useModel(entry) {
 	draw(true);
 }
 
-/** Remembers a model's stacks and presets. */
 export function learn(model, presets) {
 	known.set(model.name, { model, presets: presets ?? known.get(model.name)?.presets ?? [] });
 	if (app.model?.name === model.name) {
@@ -156,7 +149,6 @@ export function showRows(model) {
 	draw(true);
 }
 
-/** Loads a model's stacks unless they are known. */
 export async function load(name) {
 	if (known.has(name)) return true;
 	const answer = await asked("model", { model: name }, announce);
@@ -164,7 +156,6 @@ export async function load(name) {
 	return Boolean(answer);
 }
 
-/** A grid of another model, blank. */
 export function blankOf(name) {
 	const { base_lr, ranks } = app.state;
 	return blank(known.get(name).model, { base_lr, dim: ranks.dim, alpha: ranks.alpha });
@@ -184,25 +175,19 @@ export function restart(name, state) {
 	follow();
 }
 
-/** The preset that the grid is, "" for no setting at all, null for one of one's own ("Custom"). */
+/** The preset that the grid is, "" for none, null for "Custom". */
 export function presetName() {
 	const key = gridKey(app.state);
 	if (key === gridKey(blank(app.model))) return "";
 	return app.presets.find((preset) => preset.grid && gridKey(preset.grid) === key)?.name ?? null;
 }
 
-export function blocks() {
-	return app.model.stacks.flatMap(({ name, size }) => Array.from({ length: size }, (_, block) => [name, block]));
-}
+export const blocks = () => app.model.stacks.flatMap(({ name, size }) => range(size).map((block) => [name, block]));
 
 export const rowsOf = (stack) => app.model.stacks.find(({ name }) => name === stack).rows;
 
-/** Whether a block has any module. */
-export function hasModules(stack, block) {
-	return rowsOf(stack).some((row) => row.blocks === null || row.blocks.includes(block));
-}
+export const hasModules = (stack, block) => rowsOf(stack).some((row) => reaches(row, block));
 
-/** Every block with modules. */
 export const places = () => blocks().filter(([stack, block]) => hasModules(stack, block));
 
 const selected = () => places().filter(([stack, block]) => app.selection.has(`${stack}:${block}`));
@@ -210,7 +195,7 @@ const selected = () => places().filter(([stack, block]) => app.selection.has(`${
 /** What a tool works on: the selected blocks, else all. */
 export const chosen = () => (app.selection.size ? selected() : places());
 
-/** What a key or a gesture on a block means: the selection where the block belongs to it, else the block. */
+/** What a key or a gesture on a block means: its selection, or it alone. */
 export const meant = (stack, block) => (app.selection.has(`${stack}:${block}`) ? selected() : [[stack, block]]);
 
 export function select(list) {
@@ -218,17 +203,20 @@ export function select(list) {
 	draw();
 }
 
-// ---- what survives a reload
+export function turn(bars, off, what = `${bars.length} blocks`) {
+	edit(`${what} ${off ? "off" : "on"}`, (state) => {
+		for (const [stack, block] of bars) setOff(state, stack, block, off);
+	});
+}
 
-function save() {
+/** What survives a reload. */
+export function save() {
 	try {
 		sessionStorage.setItem(SAVED, JSON.stringify({ state: app.state, view: app.view, file: app.file }));
 	} catch {
 		// A browser that stores nothing: the page works, a reload begins anew.
 	}
 }
-
-export { save };
 
 export function saved() {
 	try {

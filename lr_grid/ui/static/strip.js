@@ -1,24 +1,22 @@
-// One strip: a stack's bars and, under them, a heat row for every component that it has.
+// A stack's bars and, under them, its components' heat rows.
 
 import { h, setAttr, setText } from "./dom.js";
 import { field } from "./fields.js";
+import { reaches } from "./formula.js";
 import { isOff, setComponentOff } from "./state.js";
 import { app, edit, hasModules } from "./store.js";
 
-/** A strip, with its elements at hand. */
 export class Strip {
 	constructor(stack, view) {
 		this.stack = stack;
 		this.cols = [];
 		this.rows = [];
 		const title = `stack-${stack.name || "outside"}`;
-		this.element = h("section", { class: "strip", "aria-labelledby": title });
 		const count = stack.name ? ` ${stack.size} blocks` : "";
 		const heading = stack.name || "outside the blocks";
-		this.element.append(h("h2", { id: title }, heading, h("small", {}, count)));
 		this.scroller = h("div", { class: "scroller" });
-		this.element.append(this.scroller);
-		this.element.style.setProperty("--n", stack.size);
+		const head = h("h2", { id: title }, heading, h("small", {}, count));
+		this.element = h("section", { class: "strip", "aria-labelledby": title }, head, this.scroller);
 		if (stack.name && stack.rows.length && !view.readOnly) this.scroller.append(this.makeBars(view.marks));
 		this.grid = h("div", { class: "heat", role: "grid", "aria-label": `${heading}: ${view.title ?? "values"} by component` });
 		for (const row of stack.rows) for (const one of view.rows(row)) this.grid.append(this.makeRow(one, view));
@@ -59,7 +57,7 @@ export class Strip {
 		else head.append(this.makeName(row), field(row.input, (text) => edit(row.input.label, (s) => row.input.set(s, text))));
 		const line = h("div", { class: "row", role: "row" }, head);
 		for (let block = 0; block < this.stack.size; block++) {
-			const there = row.blocks === null || row.blocks.includes(block);
+			const there = reaches(row, block);
 			const cell = there
 				? h("div", { class: "cell", role: "gridcell", tabindex: -1, "data-stack": this.stack.name, "data-block": block })
 				: h("div", { class: "gap", role: "presentation" });

@@ -1,6 +1,6 @@
-// All strips and the tools card among them: how wide columns are, where the keyboard is, fields over a bar or a cell.
+// All strips, the focus among them, fields over a bar or a cell.
 
-import { h } from "./dom.js";
+import { h, on } from "./dom.js";
 import { lens } from "./lens.js";
 import { app } from "./store.js";
 import { Strip } from "./strip.js";
@@ -14,7 +14,6 @@ let built = [];
 let place = null;
 let tools = null;
 
-/** Width of a column, in px, for a page so wide. */
 function columnWidth(available, stacks) {
 	const most = Math.max(...stacks.map((stack) => stack.size));
 	return Math.max(NARROWEST, Math.min(WIDEST, Math.floor((available - GUTTER - 26) / most)));
@@ -38,7 +37,6 @@ function stripStacks() {
 	return [...app.model.stacks, ...rest];
 }
 
-/** Builds the strips anew (another model, another view). */
 export function buildStrips() {
 	const view = lens();
 	const hadFocus = place.contains(document.activeElement) ? document.activeElement.className : "";
@@ -59,15 +57,10 @@ export function refreshStrips() {
 	for (const strip of built) strip.refresh(view);
 }
 
-export function stripOf(stack) {
-	return built.find((strip) => strip.stack.name === stack);
-}
+export const stripOf = (stack) => built.find((strip) => strip.stack.name === stack);
 
-export function allStrips() {
-	return built;
-}
+export const allStrips = () => built;
 
-/** Puts the keyboard on a block's bar. */
 export function focusBar(stack, block) {
 	app.focus = { stack, block };
 	const col = stripOf(stack)?.cols[block];
@@ -98,13 +91,13 @@ export function typeOver(anchor, label, text, done) {
 		input.remove();
 		if (back) (anchor.closest(".col") ?? anchor).focus();
 	};
-	input.addEventListener("keydown", (event) => {
+	on(input, "keydown", (event) => {
 		event.stopPropagation();
 		if (event.key === "Enter") finish(true, true);
 		if (event.key === "Escape") finish(false, true);
 		if (event.key === "Tab") finish(true, false);
 	});
-	input.addEventListener("blur", () => {
+	on(input, "blur", () => {
 		finish(true, false);
 		finish(false, false);
 	});

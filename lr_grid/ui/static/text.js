@@ -1,7 +1,7 @@
-// The text panel: three forms, written at once, checked by Python; text typed or pasted becomes the grid.
+// The text panel: a grid in three forms, and text that becomes one.
 
 import { call, connection } from "./api.js";
-import { $, announce, debounced, h, renew, setAttr, setText } from "./dom.js";
+import { $, announce, button, debounced, h, on, renew, setAttr, setText } from "./dom.js";
 import { app, draw, edit, load, replace, showRows } from "./store.js";
 
 const FORMS = { network_args: "network_args", toml: "TOML", command: "command line" };
@@ -13,10 +13,10 @@ const read = debounced(250, () => parse($("words").value, false));
 
 export function startText() {
 	const tabs = Object.entries(FORMS).map(([name, title]) =>
-		h("button", { role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => choose(name) }, title),
+		button(title, () => choose(name), { role: "tab", id: `tab-${name}`, "aria-controls": "panel" }),
 	);
 	$("tabs").append(...tabs);
-	$("tabs").addEventListener("keydown", (event) => {
+	on($("tabs"), "keydown", (event) => {
 		const names = Object.keys(FORMS);
 		const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
 		if (!by) return;
@@ -24,19 +24,19 @@ export function startText() {
 		$(`tab-${form}`).focus();
 	});
 	const box = $("words");
-	box.addEventListener("input", () => {
+	on(box, "input", () => {
 		typed = box.value;
 		read();
 	});
-	box.addEventListener("blur", () => {
+	on(box, "blur", () => {
 		if (typed !== null && !refused) typed = null;
 		draw();
 	});
-	box.addEventListener("keydown", (event) => {
+	on(box, "keydown", (event) => {
 		if (event.key === "Escape" && (refused || typed !== null)) restore();
 	});
-	$("copy").addEventListener("click", copyText);
-	document.addEventListener("paste", (event) => {
+	on($("copy"), "click", copyText);
+	on(document, "paste", (event) => {
 		if (event.target.matches?.("input, textarea, select")) return;
 		const text = event.clipboardData?.getData("text/plain");
 		if (text?.trim()) parse(text, true);
@@ -45,15 +45,12 @@ export function startText() {
 
 function choose(name) {
 	form = name;
-	typed = null;
-	refused = null;
+	typed = refused = null;
 	draw();
 }
 
-/** Gives up text that was no grid. */
 function restore() {
-	typed = null;
-	refused = null;
+	typed = refused = null;
 	read.cancel();
 	$("words").value = app.texts[form];
 	draw();
@@ -73,19 +70,21 @@ async function copyText() {
 }
 
 let said = "";
+let saying; // its timer
 
 function say(text) {
 	notice(); // of a change that is not drawn yet
 	said = text;
 	announce(text);
 	draw();
-	setTimeout(() => {
+	clearTimeout(saying); // an earlier message's end is not this one's
+	saying = setTimeout(() => {
 		said = "";
 		draw();
 	}, 6000);
 }
 
-/** Text in any form as the grid. `whole`: it was pasted or opened, not typed here. True where it became one. */
+/** Text as the grid; `whole`: pasted or opened, not typed. True where it became one. */
 export async function parse(text, whole, model = app.state.model) {
 	read.cancel();
 	const { base_lr, ranks } = app.state;
@@ -119,8 +118,8 @@ function refreshProblems() {
 	const { fits = [], text: source } = refused ?? {};
 	renew($("problems"), [items, source], () => [
 		...items.map(({ text, line }) => h("p", { class: "problem" }, line ? h("b", {}, `line ${line}: `) : null, text)),
-		...fits.map(({ name, title }) => h("button", { onclick: () => switchTo(name, source) }, `Switch to ${title} (${name})`)),
-		refused ? h("button", { onclick: restore }, "Back to the last good text") : "",
+		...fits.map(({ name, title }) => button(`Switch to ${title} (${name})`, () => switchTo(name, source))),
+		refused ? button("Back to the last good text", restore) : "",
 	]);
 }
 
@@ -132,7 +131,7 @@ function refreshKept() {
 	const words = Object.entries(app.state.kept);
 	const own = app.state.command;
 	const chip = (title, text, label, drop) =>
-		h("span", { class: "chip", title }, text, h("button", { "aria-label": label, onclick: () => edit(label, drop) }, "×"));
+		h("span", { class: "chip", title }, text, button("×", () => edit(label, drop), { "aria-label": label }));
 	renew($("kept"), [words, own], () => [
 		words.length ? h("span", { class: "what" }, "Kept as they are: ") : "",
 		...words.map(([name, value]) => {
@@ -168,7 +167,7 @@ function status() {
 
 let seen = "";
 
-/** After any other change of the grid, text that was refused has had its time, and so have notes on what was read. */
+/** Any other change of the grid ends refused text, and notes on what was read. */
 function notice() {
 	const now = app.history.text;
 	if (now === seen) return;
@@ -176,8 +175,7 @@ function notice() {
 	said = "";
 	notes = [];
 	if (document.activeElement === $("words")) return;
-	refused = null;
-	typed = null;
+	typed = refused = null;
 }
 
 export function refreshText() {

@@ -1,8 +1,8 @@
-// Settings as a grid file, word for word as Python writes it; a test holds both together.
+// A grid file, word for word as Python writes it; a test holds both together.
 
 import { RATE, isNumber, numberText } from "./numbers.js";
 
-/** What Python says of a grid file: its keys, which of them hold blocks or rules, the comments. */
+/** What Python says of grid files. */
 const grammar = { keys: [], blocks: [], rules: [], comments: {} };
 export const useGrammar = (given) => Object.assign(grammar, given);
 

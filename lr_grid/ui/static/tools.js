@@ -1,12 +1,12 @@
-// The tools card: what is selected, shapes from -> to, the depth curve, on and off, the readout, the keys.
+// The tools card.
 
-import { announce, h, setOptions, setText } from "./dom.js";
+import { announce, button, h, setOptions, setText, where } from "./dom.js";
 import { bound, field, refreshFields } from "./fields.js";
-import { CURVES, shapeValue } from "./formula.js";
+import { CURVES, reaches, shapeValue } from "./formula.js";
 import { lens, rankText, ratioText } from "./lens.js";
 import { lrText, parseNumber, timesText } from "./numbers.js";
-import { isOff, setOff } from "./state.js";
-import { app, chosen, draw, edit, hasModules, lrOf, places, rowsOf, select } from "./store.js";
+import { isOff } from "./state.js";
+import { app, chosen, draw, edit, hasModules, lrOf, places, rowsOf, select, turn } from "./store.js";
 
 const HINTS = [
 	["drag", "paint"],
@@ -25,12 +25,11 @@ const HINTS = [
 ];
 
 const nodes = {};
-const button = (text, onclick, attributes) => h("button", { type: "button", onclick, ...attributes }, text);
 const label = (text, input, name) => h("label", { class: name }, `${text} `, input);
 const what = (text) => h("span", { class: "what" }, text);
 const tool = (id, ...children) => h("div", { class: "tool", id }, ...children);
 
-/** A parser of numbers from low to high, which keeps them as they were typed. */
+/** A parser of numbers from low to high, as typed. */
 const within = (low, high) => (text) => {
 	const value = parseNumber(text);
 	return value !== null && value >= low && value <= high ? text : null;
@@ -117,12 +116,9 @@ function setDepth(state, change) {
 function onOff() {
 	const bars = chosen();
 	const off = bars.some(([s, b]) => !isOff(app.state, s, b));
-	edit(`${bars.length} blocks ${off ? "off" : "on"}`, (state) => {
-		for (const [s, b] of bars) setOff(state, s, b, off);
-	});
+	turn(bars, off);
 }
 
-/** Sets the chosen blocks that are on. */
 function setAll(word, value) {
 	const bars = chosen().filter(([s, b]) => !isOff(app.state, s, b));
 	const view = lens();
@@ -154,8 +150,7 @@ function readout() {
 	const cell = document.activeElement?.closest?.(".cell:hover, .cell:focus") ?? document.querySelector(".cell:hover");
 	if (cell) return cell.title;
 	const hovered = document.querySelector(".col:hover");
-	const stack = hovered?.dataset.stack ?? app.focus.stack;
-	const block = hovered ? Number(hovered.dataset.block) : app.focus.block;
+	const { stack, block } = hovered ? where(hovered) : app.focus;
 	if (!hasModules(stack, block)) return `${stack} ${block}: no modules`;
 	const view = lens();
 	const value = view.bar(stack, block);
@@ -182,19 +177,11 @@ export function refreshTools() {
 	refreshReadout();
 }
 
-/** The scale of the heat rows, in words and colours. */
 export function makeLegend(element) {
-	const chip = (name, text) => h("span", { class: "key" }, h("span", { class: `cell ${name}` }, ""), text);
-	element.append(
-		chip("h0", "≤ ¼"),
-		chip("h4", "½"),
-		chip("h8", "base"),
-		chip("h12", "×2"),
-		chip("h16", "≥ 4"),
-		chip("zero", "0"),
-		chip("off", "off"),
-		chip("h8 own", "own LR"),
-	);
+	const chips = { h0: "≤ ¼", h4: "½", h8: "base", h12: "×2", h16: "≥ 4", zero: "0", off: "off", "h8 own": "own LR" };
+	for (const [name, text] of Object.entries(chips)) {
+		element.append(h("span", { class: "key" }, h("span", { class: `cell ${name}` }), text));
+	}
 }
 
 /** "1.5e-5 ... 3.6e-4, 48 of 57 blocks on". */
@@ -205,7 +192,7 @@ export function summary() {
 		return lrs.push(...own) && own.length > 0;
 	};
 	const on = places().filter(([stack, block]) => {
-		const rows = rowsOf(stack).filter(({ blocks }) => blocks === null || blocks.includes(block));
+		const rows = rowsOf(stack).filter((row) => reaches(row, block));
 		return rows.filter(({ component }) => trains(stack, component, block)).length > 0;
 	}).length;
 	for (const component of app.model.outside) trains("", component, 0);

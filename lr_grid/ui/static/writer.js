@@ -1,15 +1,13 @@
-// A state as settings: the fewest readable keys, in the three forms. A copy of the server's; a test holds both together.
+// A state as the fewest settings, as the server writes it; a test holds both together.
 
-import { COMPONENTS, Formula } from "./formula.js";
+import { COMPONENTS, Formula, range, reaches } from "./formula.js";
 import { numberText } from "./numbers.js";
 
 /** Key -> text of --network_args, in the order they are written. */
 export function argumentsOf(state, model) {
 	const formula = new Formula(state, model);
 	const live = {};
-	for (const stack of model.stacks) {
-		live[stack.name] = Array.from({ length: stack.size }, (_, block) => formula.isLive(stack, block));
-	}
+	for (const stack of model.stacks) live[stack.name] = range(stack.size).map((block) => formula.isLive(stack, block));
 	const on = COMPONENTS.filter((component) => !state.components_off.includes(component));
 	const words = new Map();
 	const add = (key, value) => value && words.set(key, value);
@@ -30,7 +28,7 @@ export function argumentsOf(state, model) {
 		const off = state.off[stack.name] ?? [];
 		if (!off.length) continue;
 		const name = model.stacks.length > 1 ? `${stack.name}_block_indices` : "block_indices";
-		const rest = Array.from({ length: stack.size }, (_, i) => i).filter((i) => !off.includes(i));
+		const rest = range(stack.size).filter((i) => !off.includes(i));
 		if (off.length > rest.length) add(`train_${name}`, compact(rest) || "none");
 		else add(`exclude_${name}`, compact(off));
 	}
@@ -48,7 +46,7 @@ export function argumentsOf(state, model) {
 	return words;
 }
 
-/** A list with the gaps of dead blocks filled by the live block before them, or the first live one. */
+/** Dead blocks take the value of the live one before, or the first. */
 function filled(values, live) {
 	const first = live.indexOf(true);
 	if (first < 0) return null;
@@ -98,7 +96,7 @@ function weightEntries(stack, values, live) {
 	return over.length < plain.length ? over : plain;
 }
 
-/** Values of some blocks, stretch by stretch; blocks that are off or without modules interrupt none. */
+/** Values by stretches, which dead blocks do not interrupt. */
 function sparseText(values, model, formula) {
 	const entries = [];
 	for (const stack of model.stacks) {
@@ -119,9 +117,7 @@ function sparseText(values, model, formula) {
 
 function isDead(stack, block, formula) {
 	if (formula.isOff(stack.name, block)) return true;
-	return !stack.rows.some(
-		(row) => !formula.off.has(row.component) && (row.blocks === null || row.blocks.includes(block)),
-	);
+	return !stack.rows.some((row) => !formula.off.has(row.component) && reaches(row, block));
 }
 
 /** The regex of module_lr that is one cell; null where the page has none. */
@@ -166,7 +162,6 @@ export function networkArgs(words) {
 	return `--network_args ${[...words].map(([key, value]) => quote(`${key}=${value}`)).join(" ")}`;
 }
 
-/** A whole command line, as far as one was pasted. */
 export function command(state, model, words) {
 	const own = state.command;
 	const both = own.some((word) => /^["']?--learning_rate(["']?$|=)/.test(word));
