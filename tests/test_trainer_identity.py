@@ -43,8 +43,8 @@ def upstream_and_grid(sd_scripts, tmp_path, script, model, module, network_args)
 
 PLAIN, LORAPLUS = [], ["loraplus_lr_ratio=4"]
 CASES = [(*run, args) for run in RUNS for args in ([PLAIN, LORAPLUS] if run[1] in ("sd15", "flux") else [LORAPLUS])]
-CASES = chosen(CASES, lambda case: case[1] in ("flux", "sdxl") or case[1:] == ("sd15", "networks.lora", LORAPLUS), of=4)
-OTHERS = chosen(OTHERS, lambda case: case[2] in ("networks.dylora", "networks.oft_flux"))
+CASES = chosen(CASES, lambda case: case[1:] in [(*RUNS[2][1:], PLAIN), (*RUNS[1][1:], LORAPLUS)], of=4)
+OTHERS = chosen(OTHERS, lambda case: case[2] == "networks.dylora")
 
 
 @pytest.mark.parametrize(
