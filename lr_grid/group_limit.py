@@ -76,12 +76,15 @@ class GroupCount(NamedTuple):
 
     def under(self, factors: Mapping[Block, float]) -> dict[str, str]:
         """The distinct LRs under these depth factors, one a group, and what each belongs to."""
-        found = dict(self.fixed)
+        label_of: dict[float, str] = {}
         for (base, block, weight), label, has_down, ratio in self.cells:
             lr = base * factors[block] * weight  # in the planner's order, so that it is the same to the last bit
             if has_down:
-                found.setdefault(lr_key(lr), label)
-            found.setdefault(lr_key(lr * ratio), label)
+                label_of.setdefault(lr, label)
+            label_of.setdefault(lr * ratio, label)
+        found = dict(self.fixed)
+        for lr, label in label_of.items():
+            found.setdefault(lr_key(lr), label)
         return found
 
 

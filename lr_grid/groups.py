@@ -7,7 +7,6 @@ factors for single parameters there is one group a part, with ``lr_scales``.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from lr_grid.folding import base_lr
 from lr_grid.plan import Plan, lr_key
 from lr_grid.scales import SCALES, scale_between
 from lr_grid.sides import side_in
-from lr_grid.sites import Site
+from lr_grid.sites import Cell, Site, cells_of
 from lr_grid.words import COMPONENTS
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ class _Group:
     names: list[str] = field(default_factory=list)
     lrs: list[float] = field(default_factory=list)
     """Of the parameters, absolute."""
-    sites: list[Site] = field(default_factory=list)
-    """Of the parameters' modules, in order."""
+    sites: dict[str, Site] = field(default_factory=dict)
+    """Of the parameters' modules by name, in order."""
     sides: set[str] = field(default_factory=set)
 
 
@@ -59,24 +58,24 @@ def build_groups(
         if row.frozen:
             continue
         site = row.site
-        for name, parameter in parameters.get(site.name, ()):
-            side = side_in(site.name, name)
+        module, part = site.name, site.part
+        for name, parameter in parameters.get(module, ()):
+            side = side_in(module, name)
             lr = row.lr_up if side == "up" else row.lr_down
             kind = kinds.get(name) if kinds else None
-            found = known.get((lr, site.part, kind))
+            found = known.get((lr, part, kind))
             if found is None:
                 text = lr_key(lr)
                 same = equal.setdefault(text, lr)
-                key = (site.part if folded else text, kind)
+                key = (part if folded else text, kind)
                 if key not in groups:
-                    groups[key] = _Group(base_lr(plan, site.part) if folded else same)
-                found = known[lr, site.part, kind] = groups[key], same
+                    groups[key] = _Group(base_lr(plan, part) if folded else same)
+                found = known[lr, part, kind] = groups[key], same
             group, lr = found
             group.params.append(parameter)
             group.names.append(name)
             group.lrs.append(lr)
-            if not group.sites or group.sites[-1] is not site:
-                group.sites.append(site)
+            group.sites[module] = site
             group.sides.add(side)
     made = list(groups.values())
     dicts: list[dict[str, Any]] = [{"params": g.params, "lr": g.lr, "param_names": g.names} for g in made]
@@ -95,10 +94,10 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
     parts = _parts(plan)
     names: dict[str, None] = {}  # in order
     for group in groups:
-        by_part: dict[str, list[Site]] = {}
-        for site in group.sites:
-            by_part.setdefault(site.part, []).append(site)
-        name = " ".join(_describe_part(parts[part], of_part) for part, of_part in by_part.items())
+        by_part: dict[str, dict[Cell, int]] = {}
+        for cell, modules in cells_of(group.sites.values()).items():
+            by_part.setdefault(cell[0], {})[cell] = modules
+        name = " ".join(_describe_part(parts[part], cells) for part, cells in by_part.items())
         if len(name) > _LONGEST:
             name = f"{name[: _LONGEST - 3]}..."
         if loraplus and group.sides == {"up"}:
@@ -125,7 +124,7 @@ class _Part:
 
 def _parts(plan: Plan) -> dict[str, _Part]:
     parts: dict[str, _Part] = {}
-    cells = Counter(row.site.cell for row in plan.rows if not row.frozen)
+    cells = cells_of(row.site for row in plan.rows if not row.frozen)
     for (name, stack, block, component), modules in cells.items():
         part = parts.setdefault(name, _Part(name))
         part.modules += modules
@@ -134,17 +133,17 @@ def _parts(plan: Plan) -> dict[str, _Part]:
     return parts
 
 
-def _describe_part(part: _Part, sites: Sequence[Site]) -> str:
-    """What of a part a group holds. ``sites``: each once, in the group's order."""
-    if len(sites) == part.modules:
+def _describe_part(part: _Part, cells: Mapping[Cell, int]) -> str:
+    """What of a part a group holds. ``cells``: the group's modules in each, in the group's order."""
+    if sum(cells.values()) == part.modules:
         return part.name
-    components = {site.component for site in sites}
+    components = {component for *_, component in cells}
     words = [part.name]
     if components != part.components:
         words.append(".".join(c for c in COMPONENTS if c in components))
     by_stack: dict[str | None, set[int | None]] = {}
-    for site in sites:
-        by_stack.setdefault(site.stack, set()).add(site.block)
+    for _, stack, block, _ in cells:
+        by_stack.setdefault(stack, set()).add(block)
     for stack, blocks in by_stack.items():
         if stack is None:
             words.append("outside")

@@ -58,14 +58,13 @@ def read_sites(modules: Sequence[nn.Module], unet: nn.Module | None, text_encode
     for module, key in zip(modules, originals, strict=True):
         name = module_name(module)
         for root in roots:
-            place = root.places.get(key)
-            if place is not None:
+            if key in root.places:
                 break
         else:
             sites.append(Site(name, name, part_of(name), None, None, "other"))
             unknown.append(name)
             continue
-        (path, original), encoder, where = place, root.encoder, root.layout
+        (path, original), encoder, where = root.places[key], root.encoder, root.layout
         part = part_of(name, encoder)
         if encoder is not None:
             encoder_of[part] = encoder
@@ -94,7 +93,5 @@ def unknown_notice(unknown: Sequence[str]) -> tuple[str, ...]:
 
 def original_of(module: nn.Module) -> object:
     """The module of the model that a network module is for (LyCORIS keeps it in a list)."""
-    original = module._modules.get(ORIGINAL) if hasattr(module, "_modules") else None
-    if original is None:
-        original = held(module, ORIGINAL)
+    original = held(module, ORIGINAL)
     return original[0] if isinstance(original, (list, tuple)) and original else original

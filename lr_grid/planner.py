@@ -24,7 +24,7 @@ from lr_grid.errors import GridError, Problems
 from lr_grid.group_limit import CurvedLr, GroupCount, most_levels
 from lr_grid.plan import ModuleFacts, Plan, Row, TrainerLrs
 from lr_grid.reach import Reach, check_reach, idle_settings
-from lr_grid.sites import Site
+from lr_grid.sites import Cell, Site
 from lr_grid.values import Rate
 from lr_grid.words import MAIN_PART
 
@@ -47,14 +47,14 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
     sites = [site for site in grid.sites.all if site.part in parts and site.name in facts]
     problems = Problems()
     calculator = _Calculator(grid, lrs)
-    rows = tuple(calculator.row(site, facts[site.name]) for site in sites)
+    rows = calculator.rows(sites, facts)
     if grid.settings.max_groups:
-        merged, why_not = most_levels(calculator.count(rows), calculator.exact, grid.settings.max_groups)
+        merged, why_not = most_levels(calculator.count(), calculator.exact, grid.settings.max_groups)
         if why_not:
             problems.add(why_not)
         if merged is not None and merged.levels:
             calculator = _Calculator(grid, lrs, merged)
-            rows = tuple(calculator.row(site, facts[site.name]) for site in sites)
+            rows = calculator.rows(sites, facts)
     for row in rows:
         if not math.isfinite(row.lr_down) or not math.isfinite(row.lr_up):
             problems.add(f"the LR of {row.site.name} is no number ({row.lr_down:g}, {row.lr_up:g}): {row.why}")
@@ -81,7 +81,7 @@ def make_plan(grid: BoundGrid, facts: Mapping[str, ModuleFacts], lrs: TrainerLrs
         header.append(("depth_levels", str(calculator.levels or "exact")))
     layout = grid.sites.layout
     notices = [*settings.notices, *grid.sites.notices, *_overrides(grid, rows, calculator)]
-    notices += _about_levels(calculator, rows)
+    notices += _about_levels(calculator)
     notices += [*idle_settings(grid, calculator.reach), *_suspicions(rows, calculator)]
     encoders = {
         part: dict(own.layout.stacks) for part, own in grid.parts.items() if part != MAIN_PART and part in parts
@@ -104,12 +104,9 @@ def make_plan_without_grid(
 
     Raises: GridError where nothing would train.
     """
-    calculator = _Calculator(grid, lrs)
-    rows = tuple(
-        calculator.row(site, facts[site.name])._replace(why=f"{base}'s own group", rule="")
-        for site in grid.sites.all
-        if site.part in parts and site.name in facts
-    )
+    sites = [site for site in grid.sites.all if site.part in parts and site.name in facts]
+    made = _Calculator(grid, lrs).rows(sites, facts)
+    rows = tuple(row._replace(why=f"{base}'s own group", rule="") for row in made)
     if all(row.frozen for row in rows):
         raise GridError([NOTHING_TRAINS])
     layout = grid.sites.layout
@@ -135,8 +132,8 @@ class _Calculator:
         self.reach = Reach()
         self.has_rules = bool(grid.settings.module_lr or grid.upstream_rules)
         self.ratios: dict[tuple[str, str], tuple[str, float] | None] = {}
-        self.known: dict[tuple[str, str | None, int | None, str, bool, bool], tuple[float, float, bool, str, str]] = {}
-        """What ``lrs_of`` found, by place and sides: the same for all modules there, unless a rule speaks of names."""
+        self.samples: list[Row] = []
+        """Of the rows made so far one of each kind."""
         self.parts = {
             part: _Part(own, self.base_of(part), lrs.words, self.reach, merged if part == MAIN_PART else None)
             for part, own in grid.parts.items()
@@ -152,8 +149,8 @@ class _Calculator:
         """How many levels the depth factors of the U-Net or DiT are merged to; 0: none."""
         return self.parts[MAIN_PART].merged.levels
 
-    def count(self, rows: Sequence[Row]) -> GroupCount:
-        """The groups that the rows come to, for other depth factors, too."""
+    def count(self) -> GroupCount:
+        """The groups that the rows made come to, for other depth factors, too."""
 
         def ratio_of(row: Row) -> float | None:
             loraplus = self.loraplus(row.site) if row.has_loraplus or not row.lr_down else None
@@ -163,7 +160,7 @@ class _Calculator:
             of_curve = row.site.part == MAIN_PART and row.rule == "component"
             return self.parts[MAIN_PART].curved.get(place_of(row.site)) if of_curve else None
 
-        cells = {(row.site.cell, row.lr_down, row.lr_up, row.rule): row for row in rows}
+        cells = {(row.site.cell, row.lr_down, row.lr_up, row.rule): row for row in self.samples}
         return GroupCount.of(list(cells.values()), curve_of, ratio_of)
 
     def base_of(self, part: str) -> float:
@@ -177,21 +174,30 @@ class _Calculator:
             self.ratios[which] = self.grid.loraplus(site)
         return self.ratios[which]
 
-    def row(self, site: Site, facts: ModuleFacts) -> Row:
-        _, _, part, stack, block, component = site
-        rank, alpha, has_up, has_down, shapes, saved = facts
-        grid = self.grid
-        rank_why = grid.rank_why.get(site.name, "") if grid.rank_why else ""
-        if self.has_rules or site.name in grid.no_lora:
-            lrs = self.lrs_of(site, has_up, has_down)
-        else:
-            kind = (part, stack, block, component, has_up, has_down)
-            try:
-                lrs = self.known[kind]
-            except KeyError:
-                lrs = self.known[kind] = self.lrs_of(site, has_up, has_down)
-        lr_down, lr_up, frozen, why, rule = lrs
-        return Row(site, rank, alpha, lr_down, lr_up, frozen, why, rule, rank_why, () if frozen else shapes, saved)
+    def rows(self, sites: Sequence[Site], facts: Mapping[str, ModuleFacts]) -> tuple[Row, ...]:
+        """A row a site. Modules of a cell that have the same sides are of a kind: their LRs are worked out once, unless
+        a rule speaks of names."""
+        rank_why, no_lora = self.grid.rank_why, self.grid.no_lora
+        known: dict[tuple[Cell, bool, bool], tuple[float, float, bool, str, str]] = {}
+        rows: list[Row] = []
+        for site in sites:
+            name = site.name
+            rank, alpha, has_up, has_down, shapes, saved = facts[name]
+            kind = (site.cell, has_up, has_down)
+            alone = self.has_rules or name in no_lora
+            lrs = None if alone else known.get(kind)
+            is_new = lrs is None
+            if lrs is None:
+                lrs = self.lrs_of(site, has_up, has_down)
+                if not alone:
+                    known[kind] = lrs
+            lr_down, lr_up, frozen, why, rule = lrs
+            trains = () if frozen else shapes
+            row = Row(site, rank, alpha, lr_down, lr_up, frozen, why, rule, rank_why.get(name, ""), trains, saved)
+            rows.append(row)
+            if is_new:
+                self.samples.append(row)
+        return tuple(rows)
 
     def lrs_of(self, site: Site, has_up: bool, has_down: bool) -> tuple[float, float, bool, str, str]:
         """(LR of the down side, of the up side, whether it is frozen, words, the setting that decided)"""
@@ -257,34 +263,36 @@ class _Part:
     def left_out(self, site: Site) -> str:
         """Why a module does not train whatever its LR; empty where it does. The same in all of a place."""
         place = place_of(site)
-        if place not in self.left:
-            self.left[place] = self.grid.left_out(site)
-        return self.left[place]
+        found = self.left.get(place)
+        if found is None:
+            found = self.left[place] = self.grid.left_out(site)
+        return found
 
     def cell(self, site: Site) -> tuple[float, str, str]:
         """(absolute LR, words, the setting that decided) by block, component and depth. The same in all of a place."""
         place = place_of(site)
-        if place not in self.cells:
-            self.cells[place] = self._cell(site)
-        return self.cells[place]
+        found = self.cells.get(place)
+        if found is None:
+            found = self.cells[place] = self._cell(site, place)
+        return found
 
-    def _cell(self, site: Site) -> tuple[float, str, str]:
-        grid = self.grid
+    def _cell(self, site: Site, place: _Place) -> tuple[float, str, str]:
+        grid, component = self.grid, site.component
         block = site.place
         weight = grid.block_weight.get(block, 1.0) if block else 1.0
         fixed = grid.block_lr.get(block) if block else None
         if fixed is not None:
             lr, why, rule = fixed.resolve(self.base), f"{self.settings.key('block_lr')} {fixed}", "block_lr"
         else:
-            if site.component not in self.components:
-                self.components[site.component] = self._component(site.component)
-            lr, why = self.components[site.component]
+            if component not in self.components:
+                self.components[component] = self._component(component)
+                self.reach.used.setdefault(grid.part, set()).update(self._taken_from(component))
+            lr, why = self.components[component]
             rule = "component"
-            self.reach.used.setdefault(grid.part, set()).update(self._taken_from(site.component))
-            own = site.component in self.settings.component_lr
-            if block and (own or site.component in CURVED) and self.settings.depth_strategy != "flat":
+            own = component in self.settings.component_lr
+            if block and (own or component in CURVED) and self.settings.depth_strategy != "flat":
                 depth = self.merged.factors[block]
-                self.curved[place_of(site)] = CurvedLr(lr, block, weight)
+                self.curved[place] = CurvedLr(lr, block, weight)
                 lr *= depth
                 self.reach.curved.add(grid.part)
                 why += f" * depth {depth:.4g}"
@@ -327,7 +335,7 @@ class _Part:
         return {"default_lr"}
 
 
-def _about_levels(done: _Calculator, rows: Sequence[Row]) -> list[str]:
+def _about_levels(done: _Calculator) -> list[str]:
     """Lines that say how far merged depth levels are from their curve, and what they save."""
     lines = []
     for name, part in done.parts.items():
@@ -341,7 +349,7 @@ def _about_levels(done: _Calculator, rows: Sequence[Row]) -> list[str]:
             continue
         if part.settings.max_groups:
             what = f"max_groups={part.settings.max_groups} leaves room for {what}"
-        count = done.count(rows)
+        count = done.count()
         before, after = (len(count.under(factors)) for factors in (part.exact, part.merged.factors))
         lines.append(f"{what}: LRs {error}, {before} -> {after} groups")
     return lines

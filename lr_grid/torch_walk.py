@@ -87,9 +87,12 @@ def held(module: Any, name: str) -> Any:
         own = module.__dict__
         if name in own:
             return own[name]
-        for store in (own["_parameters"], own["_buffers"], own["_modules"]):
-            if name in store:
-                return store[name]
+        if name in own["_modules"]:
+            return own["_modules"][name]
+        if name in own["_parameters"]:
+            return own["_parameters"][name]
+        if name in own["_buffers"]:
+            return own["_buffers"][name]
         kind: Any = type(module)
         return getattr(module, name) if _is_of_class(kind, name) else None
     except (AttributeError, KeyError):  # no torch module: a stand-in, None

@@ -55,7 +55,7 @@ class Layout:
 
     @cached_property
     def _lies_in(self) -> dict[str, _InBlock]:
-        """By the dotted path of what holds a module: the block, if it lies in one."""
+        """By the dotted path of a block or of what holds a module: the block, if it is or lies in one."""
         return {}
 
     @cached_property
@@ -73,32 +73,32 @@ class Layout:
 
     def place_of(self, path: str, module: nn.Module | None = None) -> tuple[Block | None, str | None]:
         """Both, at half the price: (``block_of``, ``component_of``)."""
-        lies_in = self._block(path)
-        known = lies_in.known
+        block, length, known = self._block(path)
         if known is None:
-            return lies_in.block, self._find_component(path, module)
-        inside = (path[lies_in.length :], type(module))
-        if inside not in known:
-            known[inside] = self._find_component(path, module)
-        return lies_in.block, known[inside]
+            return block, self._find_component(path, module)
+        inside = (path[length:], type(module))
+        try:
+            return block, known[inside]
+        except KeyError:
+            component = known[inside] = self._find_component(path, module)
+            return block, component
 
     def _block(self, path: str) -> _InBlock:
-        if path in self.blocks:
-            return self._read_block(path)
-        holder = path[: max(path.rfind("."), 0)]
-        lies_in = self._lies_in.get(holder)
-        if lies_in is None:
-            lies_in = self._lies_in[holder] = self._read_block(holder)
-        return lies_in
+        """The block that a path is or lies in."""
+        holder = path if path in self.blocks else path[: max(path.rfind("."), 0)]
+        return self._lies_in.get(holder) or self._read_block(holder)
 
     def _read_block(self, path: str) -> _InBlock:
-        while path and path not in self.blocks:
-            path = path.rpartition(".")[0]
-        siblings, _, index = path.rpartition(".")
-        # The first block of a list stands for itself: it may be a stem.
-        alike = siblings and index != "0" and index.isdecimal()
-        known = self._known.setdefault(siblings, {}) if alike else None
-        return _InBlock(self.blocks.get(path), len(path), known)
+        if path and path not in self.blocks:
+            lies_in = self._block(path)
+        else:
+            siblings, _, index = path.rpartition(".")
+            # The first block of a list stands for itself: it may be a stem.
+            alike = siblings and index != "0" and index.isdecimal()
+            known = self._known.setdefault(siblings, {}) if alike else None
+            lies_in = _InBlock(self.blocks.get(path), len(path), known)
+        self._lies_in[path] = lies_in
+        return lies_in
 
     def _find_component(self, path: str, module: nn.Module | None) -> str | None:
         if module is not None and "Norm" in type(module).__name__ and not _is_matrix(module):
