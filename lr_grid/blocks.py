@@ -26,7 +26,7 @@ end the message."""
 _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry(Generic[T]):
     """``double_0-6:0.3`` taken apart. ``stack`` None: the model's only stack; ``first`` None: every block of it."""
 
@@ -37,7 +37,7 @@ class Entry(Generic[T]):
     value: T
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Resolved(Generic[T]):
     """A block setting held against the stacks of a model."""
 
@@ -52,7 +52,7 @@ def _no_hint(stack: str | None, blocks: int) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BlockValues(Generic[T]):
     """A parsed block setting, not yet held against a model."""
 
@@ -170,7 +170,7 @@ def parse_block_values(
     return BlockValues(tuple(entries))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Indices:
     """An index list: ``0-3,7``, ``all`` or ``none``. ``ranges`` None means all."""
 

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Not the trainers' own package toml: it reads a broken file (an array that never ends, say) without a word.
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+from lr_grid.toml_text import load_toml
 from lr_grid.values import flag
 
 PUBLISHED_BLOCK = "per_layer_lr"
@@ -52,7 +46,7 @@ def load_grid_file(name: str) -> GridFile:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{name}: cannot be read: {error}") from None
     try:
-        data = tomllib.loads(text) if suffix == ".toml" else json.loads(text, object_pairs_hook=_no_duplicates)
+        data = load_toml(text) if suffix == ".toml" else json.loads(text, object_pairs_hook=_no_duplicates)
     except ValueError as error:
         hint = ' (a relative LR is text in TOML: "1.5x")' if re.search(r"=\s*[\d.]+x", text) else ""
         raise ValueError(f"{name}: not valid {suffix[1:].upper()}: {error}{hint}") from None

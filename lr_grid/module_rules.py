@@ -12,7 +12,7 @@ from lr_grid.values import RATE, is_list
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModuleRule(Generic[T]):
     """``regex:value`` of module_lr, module_dims, module_alphas (or of upstream's network_reg_lrs)."""
 

@@ -93,7 +93,7 @@ class Row(NamedTuple):
         return self.lr_up if side == "up" else self.lr_down
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """A row per module, in the network's order. Everything else (groups, pictures, JSON) is a view of it."""
 

@@ -15,7 +15,7 @@ TRUE = ("true", "1", "yes", "on")
 """What people write for true."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rate:
     """A number as written: absolute (``4e-4``), or a multiple (``1.5x``) of what the setting is about: of a learning
     rate, the trainer's; of an alpha, the module's rank."""

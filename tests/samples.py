@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainers.every import chosen
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from lr_grid.toml_text import load_toml
 
 FOLDER = Path(__file__).parent.parent / "sample_configs"
 
@@ -110,7 +106,7 @@ def file_of(name: str, dataset: bool = False) -> Path:
 
 
 def read(file: Path) -> dict[str, Any]:
-    return tomllib.loads(file.read_text(encoding="utf-8"))
+    return load_toml(file.read_text(encoding="utf-8"))
 
 
 def arguments_of(name: str) -> list[str]:

@@ -20,10 +20,10 @@ from lr_grid.convert.detect import detect
 from lr_grid.convert.lbw_layouts import LAYOUTS
 from lr_grid.convert.quoting import powershell, split_powershell
 from lr_grid.convert.registry import FORMATS
-from lr_grid.convert.texts import tomllib
 from lr_grid.errors import GridError
 from lr_grid.models import find_model
 from lr_grid.preview import preview
+from lr_grid.toml_text import load_toml
 
 SERENITY = json.dumps(
     {
@@ -462,7 +462,7 @@ def test_powershell_words_are_quoted_where_a_comma_or_a_dollar_would_mean_someth
 
 def test_a_config_is_what_the_trainer_reads():
     text, _ = write(ODD, "config", "wan")
-    data = tomllib.loads(text)
+    data = load_toml(text)
     assert data["network_module"] == "lr_grid.musubi.lora_wan_grid"
     assert data["network_args"][0] == r"module_lr=a\.b$|c(?:d)[0-9]+:0.5x,e,f:g:2e-05"
     assert read(text, "config")[0] == dict(word.split("=", 1) for word in data["network_args"])

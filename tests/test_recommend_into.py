@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lr_grid.errors import GridError, Problems
-from lr_grid.gridfile import tomllib
 from lr_grid.recommend.into_grid import into_grid
 from lr_grid.recommend.toml_spans import values
 from lr_grid.settings import read_settings
+from lr_grid.toml_text import load_toml
 
 GRID = """\
 # my grid: 1.5x for style
@@ -176,14 +176,14 @@ def test_any_grid_means_its_multiples_of_the_lr(tmp_path_factory, table, lr):
 def test_spans_of_any_text_that_is_toml_are_its_keys(text):
     """Every plain top-level key that tomllib finds is found, at a value without its comment."""
     try:
-        table = tomllib.loads(text)
+        table = load_toml(text)
     except ValueError:
         return
     found = {one.key: one for one in values(text) if not one.section}
     for key, value in table.items():
         if isinstance(value, (float, int)) and not isinstance(value, bool):
             code = "".join(text[start:end] for start, end in found[key].code)
-            assert tomllib.loads(f"v = {code}") == {"v": value}
+            assert load_toml(f"v = {code}") == {"v": value}
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 from lr_grid.convert.quoting import split_bash
 from lr_grid.errors import GridError, Problems
+from lr_grid.toml_text import load_toml
 from lr_grid.values import number
 
 NETWORK_ARGS = "--network_args"
@@ -73,10 +68,10 @@ def read_toml(text: str) -> dict[str, Any]:
     Raises: GridError with line and column of the mistake.
     """
     try:
-        return tomllib.loads(text)
+        return load_toml(text)
     except RecursionError:
         raise GridError(["the TOML is nested too deeply"]) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         hint = ' (a relative LR is text in TOML: "1.5x")' if re.search(r"=\s*[\d.]+x", text) else ""
         raise GridError([f"not valid TOML: {error}{hint}"]) from None
 
@@ -84,8 +79,8 @@ def read_toml(text: str) -> dict[str, Any]:
 def looks_like_toml(text: str) -> bool:
     """Whether a text is a TOML document that says something."""
     try:
-        return bool(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return bool(load_toml(text))
+    except (ValueError, RecursionError):
         return False
 
 

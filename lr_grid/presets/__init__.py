@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from lr_grid.errors import did_you_mean
-from lr_grid.gridfile import tomllib
+from lr_grid.toml_text import load_toml
 
 _SUFFIX = ".toml"
 
@@ -63,7 +63,7 @@ def load_preset(name: str) -> Preset:
 @cache
 def _load(name: str) -> Preset:
     text = (files(__name__) / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
-    data = tomllib.loads(text)
+    data = load_toml(text)
     about = data["about"]
     return Preset(
         name=name,

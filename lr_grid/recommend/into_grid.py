@@ -13,15 +13,9 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 from lr_grid.errors import GridError, Problems
 from lr_grid.files import check_writable, real_path, write_text
@@ -30,6 +24,7 @@ from lr_grid.gridfile import GridFile, read_table
 from lr_grid.keys import PRESET_KEYS, is_grid_key
 from lr_grid.recommend.grid_text import KEYS, insert, published_only, rewrite, text_of
 from lr_grid.settings import PUBLISHED_DEFAULTS, read_settings
+from lr_grid.toml_text import load_toml
 from lr_grid.training.tables import owners
 from lr_grid.values import Rate
 
@@ -112,7 +107,7 @@ def _read(file: Path, path: str) -> tuple[str, dict[str, Any]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:  # line endings stay as they are
             text = stream.read()
-        return text, tomllib.loads(text)
+        return text, load_toml(text)
     except (OSError, ValueError) as error:
         raise GridError([f"--into: {path}: cannot be read as TOML: {error}"]) from None
 
@@ -166,7 +161,7 @@ def _check(path: str, table: dict[str, Any], before: GridSettings, new: str, lr:
         return value.value * (lr if value.relative else scale or 1.0)
 
     try:
-        after_table = tomllib.loads(new)
+        after_table = load_toml(new)
         after = _rates(_settings(path, after_table))
     except ValueError:
         after_table, after = {}, {}

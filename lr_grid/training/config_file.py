@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import codecs
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 from lr_grid.errors import GridError
+from lr_grid.toml_text import load_toml
 from lr_grid.training.config import Given
 from lr_grid.training.finding import Finding, Place
 from lr_grid.training.guis import gui_of_value
@@ -68,10 +63,10 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     Raises: TomlError, with the line.
     """
     try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
+        return load_toml(text.removeprefix("\ufeff"))
     except RecursionError:
         raise TomlError(Place(name, 1), "is nested too deeply to be read") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         match = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", str(error))
         end = text.rstrip().count("\n") + 1
         line = int(match[1]) if match and match[1] else end
