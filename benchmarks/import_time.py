@@ -34,5 +34,9 @@ def measure(options: Options) -> list[Table]:
         ).stdout
         if round_:
             seconds.append([float(word) for word in output.split()[-2:]])
-    base, grid = (f"{statistics.median(side) * 1e3:.1f}" for side in zip(*seconds, strict=True))
-    return [Table("Import, ms of CPU time", ("networks.lora_flux", "networks.lora_flux_grid on top"), ((base, grid),))]
+    rows = []
+    for told, of in (("median", statistics.median), ("fastest", min)):
+        base, grid = (f"{of(side) * 1e3:.1f}" for side in zip(*seconds, strict=True))
+        rows.append((told, base, grid))
+    columns = ("of the rounds", "networks.lora_flux", "networks.lora_flux_grid on top")
+    return [Table("Import, ms of CPU time", columns, tuple(rows))]
