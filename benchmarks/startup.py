@@ -108,7 +108,7 @@ def measure(options: Options) -> list[Table]:
     each = statistics.linear_regression(SIZES, totals).slope
     about = (
         f"ms of CPU time, the fastest of {options.rounds} rounds (who shares a machine is only ever slowed down)."
-        f" The sum grows with the number of modules to the power of {power(SIZES, totals):.2f}; {each * 1e6:.1f} us a module."
-        f" {WALK}: torch's own walk over the same modules, which finds out nothing."
+        f" The sum grows with the number of modules to the power of {power(SIZES, totals):.2f},"
+        f" {each * 1e6:.1f} us a module. {WALK}: torch's own walk over the same modules, which finds out nothing."
     )
     return [Table("Start-up", ("modules", *fastest[SIZES[0]]), tuple(rows), about)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from lr_grid.errors import did_you_mean
 from lr_grid.values import is_list
@@ -170,8 +170,7 @@ def parse_block_values(
     return BlockValues(tuple(entries))
 
 
-@dataclass(frozen=True)
-class Indices:
+class Indices(NamedTuple):
     """An index list: ``0-3,7``, ``all`` or ``none``. ``ranges`` None means all."""
 
     ranges: tuple[tuple[int, int], ...] | None

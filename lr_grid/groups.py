@@ -8,7 +8,6 @@ factors for single parameters there is one group a part, with ``lr_scales``.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lr_grid.blocks import compact
@@ -27,16 +26,16 @@ Named = Sequence[tuple[str, "nn.Parameter"]]
 """(name, parameter), the name within the network."""
 
 
-@dataclass
 class _Group:
-    lr: float
-    params: list[nn.Parameter] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    lrs: list[float] = field(default_factory=list)
-    """Of the parameters, absolute."""
-    sites: dict[str, Site] = field(default_factory=dict)
-    """Of the parameters' modules by name, in order."""
-    sides: set[str] = field(default_factory=set)
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
+        self.params: list[nn.Parameter] = []
+        self.names: list[str] = []
+        self.lrs: list[float] = []
+        """Of the parameters, absolute."""
+        self.sites: dict[str, Site] = {}
+        """Of the parameters' modules by name, in order."""
+        self.sides: set[str] = set()
 
 
 def build_groups(
@@ -111,15 +110,14 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
     return list(names)
 
 
-@dataclass
 class _Part:
     """All that trains of a part."""
 
-    name: str
-    modules: int = 0
-    components: set[str] = field(default_factory=set)
-    blocks: dict[str | None, set[int | None]] = field(default_factory=dict)
-    """Stack -> its blocks."""
+    def __init__(self, name: str) -> None:
+        self.name, self.modules = name, 0
+        self.components: set[str] = set()
+        self.blocks: dict[str | None, set[int | None]] = {}
+        """Stack -> its blocks."""
 
 
 def _parts(plan: Plan) -> dict[str, _Part]:

@@ -160,8 +160,7 @@ class _Calculator:
             of_curve = row.site.part == MAIN_PART and row.rule == "component"
             return self.parts[MAIN_PART].curved.get(place_of(row.site)) if of_curve else None
 
-        cells = {(row.site.cell, row.lr_down, row.lr_up, row.rule): row for row in self.samples}
-        return GroupCount.of(list(cells.values()), curve_of, ratio_of)
+        return GroupCount.of(self.samples, curve_of, ratio_of)
 
     def base_of(self, part: str) -> float:
         """What a relative LR multiplies in a part: the trainer's LR for it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from lr_grid.binding import BoundGrid, PartGrid
 from lr_grid.errors import Problems, tell_shared
@@ -12,18 +11,18 @@ from lr_grid.keys import EVERY_ENCODER, OF_THE_RUN, split_section
 from lr_grid.words import COMPONENTS, MAIN_PART
 
 
-@dataclass
 class Reach:
     """Noted while the LRs are worked out."""
 
-    won: set[int] = field(default_factory=set)
-    """ids of the module rules that set a module."""
-    ratios: set[str] = field(default_factory=set)
-    """Keys of the LoRA+ ratios that set an up side."""
-    used: dict[str, set[str]] = field(default_factory=dict)
-    """Part -> components whose LR (or default_lr) set a module of it."""
-    curved: set[str] = field(default_factory=set)
-    """Parts with a module that followed the depth curve."""
+    def __init__(self) -> None:
+        self.won: set[int] = set()
+        """ids of the module rules that set a module."""
+        self.ratios: set[str] = set()
+        """Keys of the LoRA+ ratios that set an up side."""
+        self.used: dict[str, set[str]] = {}
+        """Part -> components whose LR (or default_lr) set a module of it."""
+        self.curved: set[str] = set()
+        """Parts with a module that followed the depth curve."""
 
 
 def check_reach(grid: BoundGrid, done: Reach, parts: Sequence[str], problems: Problems) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lr_grid.plan import Plan, Row
 from lr_grid.words import COMPONENTS, MAIN_PART
 
 
-@dataclass
-class Cell:
+class Cell(NamedTuple):
     """The modules of one component in one block."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row]
 
     @property
     def trained(self) -> list[Row]:
@@ -26,8 +25,7 @@ class Cell:
         return sorted({row.lr_of(side) or row.lr_up for row in self.trained})
 
 
-@dataclass
-class Table:
+class Table(NamedTuple):
     """One stack's cells; ``stack`` None holds the modules outside every stack (one row, block None)."""
 
     part: str
@@ -49,7 +47,7 @@ def _table(plan: Plan, part: str, stack: str | None, stacks: Mapping[str, int]) 
     cells: dict[tuple[int | None, str], Cell] = {}
     for row in plan.rows:
         if row.site.part == part and row.site.stack == stack:
-            cells.setdefault((row.site.block, row.site.component), Cell()).rows.append(row)
+            cells.setdefault((row.site.block, row.site.component), Cell([])).rows.append(row)
     blocks: list[int | None] = [None] if stack is None else list(range(stacks[stack]))
     present = {component for _, component in cells}
     return Table(part, stack, blocks, [c for c in COMPONENTS if c in present], cells)
@@ -60,7 +58,7 @@ def encoder_cells(plan: Plan) -> dict[str, Cell]:
     cells: dict[str, Cell] = {}
     for row in plan.rows:
         if row.site.part != MAIN_PART and row.site.part not in plan.encoder_stacks:
-            cells.setdefault(row.site.part, Cell()).rows.append(row)
+            cells.setdefault(row.site.part, Cell([])).rows.append(row)
     return dict(sorted(cells.items()))
 
 
