@@ -76,13 +76,13 @@ def run(args: argparse.Namespace) -> int:
     guard = Guard.of([*own, *args.allow_host])
     server = listen(args.host, PORT if args.port is None else args.port, guard, load)
     with server:
-        server.warm_up()
-        for line in launch.words(args.host, server.port, guard.token, tuple(args.allow_host)):
-            print(line, flush=True)
-        if not args.no_browser and launch.has_display():
-            launch.open_browser(launch.address(args.host, server.port, f"{TICKET}?{guard.ticket.code}"))
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
+            server.warm_up()
+            for line in launch.words(args.host, server.port, guard.token, tuple(args.allow_host)):
+                print(line, flush=True)
+            if not args.no_browser and launch.has_display():
+                launch.open_browser(launch.address(args.host, server.port, f"{TICKET}?{guard.ticket.code}"))
             server.serve_forever()
         except KeyboardInterrupt:
             server.finish()
