@@ -7,7 +7,7 @@ factors for single parameters there is one group a part, with ``lr_scales``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lr_grid.blocks import compact
@@ -15,7 +15,7 @@ from lr_grid.folding import base_lr
 from lr_grid.plan import Plan, lr_key
 from lr_grid.scales import SCALES, scale_between
 from lr_grid.sides import side_in
-from lr_grid.sites import Cell, Site, cells_of
+from lr_grid.sites import Site, cells_of
 from lr_grid.words import COMPONENTS
 
 if TYPE_CHECKING:
@@ -90,13 +90,11 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
     They are keys of the trainer's log, where ``textencoder`` and ``group{i}`` are taken: neither is ever used.
     """
     loraplus = any(row.has_loraplus for row in plan.rows)
-    parts = _parts(plan)
+    whole = _parts(row.site for row in plan.rows if not row.frozen)
     names: dict[str, None] = {}  # in order
     for group in groups:
-        by_part: dict[str, dict[Cell, int]] = {}
-        for cell, modules in cells_of(group.sites.values()).items():
-            by_part.setdefault(cell[0], {})[cell] = modules
-        name = " ".join(_describe_part(parts[part], cells) for part, cells in by_part.items())
+        held = _parts(group.sites.values())
+        name = " ".join(_describe_part(part, whole[part.name]) for part in held.values())
         if len(name) > _LONGEST:
             name = f"{name[: _LONGEST - 3]}..."
         if loraplus and group.sides == {"up"}:
@@ -111,41 +109,39 @@ def describe_groups(plan: Plan, groups: Sequence[_Group]) -> list[str]:
 
 
 class _Part:
-    """All that trains of a part."""
+    """What is held of a part of the network."""
 
     def __init__(self, name: str) -> None:
         self.name, self.modules = name, 0
         self.components: set[str] = set()
         self.blocks: dict[str | None, set[int | None]] = {}
-        """Stack -> its blocks."""
+        """Stack -> its blocks, in the order of the sites."""
 
 
-def _parts(plan: Plan) -> dict[str, _Part]:
+def _parts(sites: Iterable[Site]) -> dict[str, _Part]:
+    """By name. ``sites``: each once."""
     parts: dict[str, _Part] = {}
-    cells = cells_of(row.site for row in plan.rows if not row.frozen)
-    for (name, stack, block, component), modules in cells.items():
-        part = parts.setdefault(name, _Part(name))
+    for (name, stack, block, component), modules in cells_of(sites).items():
+        part = parts.get(name)
+        if part is None:
+            part = parts[name] = _Part(name)
         part.modules += modules
         part.components.add(component)
         part.blocks.setdefault(stack, set()).add(block)
     return parts
 
 
-def _describe_part(part: _Part, cells: Mapping[Cell, int]) -> str:
-    """What of a part a group holds. ``cells``: the group's modules in each, in the group's order."""
-    if sum(cells.values()) == part.modules:
+def _describe_part(part: _Part, whole: _Part) -> str:
+    """What a group holds of a part. ``whole``: all that trains of it."""
+    if part.modules == whole.modules:
         return part.name
-    components = {component for *_, component in cells}
     words = [part.name]
-    if components != part.components:
-        words.append(".".join(c for c in COMPONENTS if c in components))
-    by_stack: dict[str | None, set[int | None]] = {}
-    for _, stack, block, _ in cells:
-        by_stack.setdefault(stack, set()).add(block)
-    for stack, blocks in by_stack.items():
+    if part.components != whole.components:
+        words.append(".".join(c for c in COMPONENTS if c in part.components))
+    for stack, blocks in part.blocks.items():
         if stack is None:
             words.append("outside")
-        elif blocks == part.blocks[stack]:
+        elif blocks == whole.blocks[stack]:
             words.append(stack)
         else:
             words.append(f"{stack}_{compact(sorted(b for b in blocks if b is not None)).replace(',', '.')}")

@@ -182,13 +182,12 @@ class _Calculator:
         for site in sites:
             name = site.name
             rank, alpha, has_up, has_down, shapes, saved = facts[name]
-            kind = (site.cell, has_up, has_down)
-            alone = self.has_rules or name in no_lora
-            lrs = None if alone else known.get(kind)
+            kind = None if self.has_rules or name in no_lora else (site.cell, has_up, has_down)
+            lrs = known.get(kind) if kind else None
             is_new = lrs is None
             if lrs is None:
                 lrs = self.lrs_of(site, has_up, has_down)
-                if not alone:
+                if kind:
                     known[kind] = lrs
             lr_down, lr_up, frozen, why, rule = lrs
             trains = () if frozen else shapes

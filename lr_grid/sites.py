@@ -37,6 +37,7 @@ class Site(NamedTuple):
 
     @property
     def cell(self) -> Cell:
+        """(part, stack, block, component)"""
         return self[2:]
 
     @property
@@ -45,7 +46,7 @@ class Site(NamedTuple):
         return None if self.stack is None or self.block is None else (self.stack, self.block)
 
 
-_CELL = itemgetter(slice(2, None))  # ``Site.cell`` at a third of its price
+_CELL = itemgetter(slice(2, None))  # ``Site.cell`` at half its price
 
 
 def cells_of(sites: Iterable[Site]) -> Counter[Cell]:

@@ -87,12 +87,9 @@ def held(module: Any, name: str) -> Any:
         own = module.__dict__
         if name in own:
             return own[name]
-        if name in own["_modules"]:
-            return own["_modules"][name]
-        if name in own["_parameters"]:
-            return own["_parameters"][name]
-        if name in own["_buffers"]:
-            return own["_buffers"][name]
+        for store in (own["_modules"], own["_parameters"], own["_buffers"]):
+            if name in store:
+                return store[name]
         kind: Any = type(module)
         return getattr(module, name) if _is_of_class(kind, name) else None
     except (AttributeError, KeyError):  # no torch module: a stand-in, None
